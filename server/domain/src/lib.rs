@@ -1,0 +1,18 @@
+//! The rules of the help desk: tickets, orders and retirement, as functions of data and `now`.
+//!
+//! Nothing here reads a clock, a file, a database or the network, and nothing here knows the API's or the store's
+//! types: conversions live where the boundary is. Every refusal and every verdict explains itself in both languages.
+
+pub mod calendar;
+pub mod ids;
+pub mod knowledge;
+pub mod order;
+pub mod refusal;
+pub mod retirement;
+pub mod role;
+pub mod search;
+pub mod text;
+pub mod ticket;
+
+pub use refusal::{Invalid, Refused};
+pub use text::Text;
