@@ -1,1 +1,32 @@
+//! The store: SQL on SQLite and PostgreSQL, with one text for both.
+//!
+//! Callers write [`Store::write`] and [`Store::read`] with synchronous, repeatable closures; SQL exists only through
+//! [`sql!`]. The crate knows rows and transactions. It must never know the API (proto), the network, or who may do
+//! what; rules come from the domain crate and time comes in as a parameter.
 
+mod catalogue;
+mod engine;
+mod error;
+pub mod migrate;
+mod statement;
+mod store;
+mod tx;
+mod value;
+
+#[doc(hidden)]
+pub use linkme;
+
+pub use error::StoreError;
+pub use statement::{STATEMENTS, Statement, registry};
+pub use store::{Options, Stats, Store, sqlite_path};
+pub use tx::{MAX_ROWS, Tx};
+pub use value::{FromValue, Row, Value};
+
+/// The two database engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// One file, one coordinator.
+    Sqlite,
+    /// One server, any number of coordinators.
+    Postgres,
+}

@@ -115,6 +115,8 @@ macro_rules! sql_engines {
             $crate::Statement::new("", $sqlite, $postgres, (module_path!(), file!(), line!()));
         #[$crate::linkme::distributed_slice($crate::STATEMENTS)]
         #[linkme(crate = $crate::linkme)]
+        // The list is gathered in a link section, which the lint counts as unsafe.
+        #[allow(unsafe_code)]
         static ENTRY: &$crate::Statement = &STATEMENT;
         &STATEMENT
     }};
@@ -125,6 +127,7 @@ macro_rules! sql_engines {
         const _: () = {
             #[$crate::linkme::distributed_slice($crate::STATEMENTS)]
             #[linkme(crate = $crate::linkme)]
+            #[allow(unsafe_code)]
             static ENTRY: &$crate::Statement = &$name;
         };
     };

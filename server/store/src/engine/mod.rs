@@ -2,6 +2,7 @@
 
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
+pub(crate) mod tls;
 pub(crate) mod writer;
 
 use std::any::Any;

@@ -141,14 +141,14 @@ fn write_until_closed(conn: Connection, mut receiver: mpsc::Receiver<Box<dyn Job
         let served = u64::try_from(group.len()).unwrap_or(u64::MAX);
         counters.closures.fetch_add(served, Ordering::Relaxed);
         match run_group(&mut tx, &mut group, counters) {
-            Ok(()) => group.into_iter().for_each(Job::answer),
+            Ok(()) => group.into_iter().for_each(|job| job.answer()),
             Err(error) if group.len() == 1 => fail_all(group, &error),
             // The disk may have room for some of them: each gets its own transaction and its own verdict.
             Err(_) => {
                 for job in group {
                     let mut alone = vec![job];
                     match run_group(&mut tx, &mut alone, counters) {
-                        Ok(()) => alone.into_iter().for_each(Job::answer),
+                        Ok(()) => alone.into_iter().for_each(|job| job.answer()),
                         Err(error) => fail_all(alone, &error),
                     }
                 }
