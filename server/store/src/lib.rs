@@ -7,7 +7,13 @@
 mod catalogue;
 mod engine;
 mod error;
+pub mod event;
+pub mod lease;
+pub mod log;
+pub mod merkle;
+pub mod meta;
 pub mod migrate;
+pub mod request;
 mod statement;
 mod store;
 mod tx;
