@@ -14,12 +14,16 @@ fn zone() -> TimeZone {
 
 /// The date in Bogotá at `at_ms` (UTC milliseconds). `None` when the moment lies outside the years -9999 to 9999.
 pub fn date_of(at_ms: i64) -> Option<Date> {
-    Timestamp::from_millisecond(at_ms).ok().map(|at| at.to_zoned(zone()).date())
+    Timestamp::from_millisecond(at_ms)
+        .ok()
+        .map(|at| at.to_zoned_datetime(zone()).date())
 }
 
 /// The first moment of a date in Bogotá, UTC milliseconds.
 pub fn start_of(date: Date) -> Option<i64> {
-    date.to_zoned(zone()).ok().map(|at| at.timestamp().as_millisecond())
+    date.to_zoned_datetime(zone())
+        .ok()
+        .map(|at| at.timestamp().as_millisecond())
 }
 
 /// The year in Bogotá at `at_ms`: the year of ticket numbers and papers.
@@ -30,7 +34,13 @@ pub fn year_of(at_ms: i64) -> Option<i16> {
 /// Reads `YYYY-MM-DD`, and nothing else. Real dates only: 2023-02-29 is none.
 pub fn parse_date(text: &str) -> Option<Date> {
     let shape = text.len() == 10
-        && text.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
+        && text.bytes().enumerate().all(|(i, b)| {
+            if i == 4 || i == 7 {
+                b == b'-'
+            } else {
+                b.is_ascii_digit()
+            }
+        });
     if !shape {
         return None;
     }
@@ -61,7 +71,16 @@ mod tests {
     #[test]
     fn only_real_dates_in_one_form() {
         assert!(parse_date("2024-02-29").is_some());
-        for bad in ["2023-02-29", "2024-2-9", "24-02-09", "2024/02/09", "2024-02-09T00:00", "", "２024-02-09", "2024-13-01"] {
+        for bad in [
+            "2023-02-29",
+            "2024-2-9",
+            "24-02-09",
+            "2024/02/09",
+            "2024-02-09T00:00",
+            "",
+            "２024-02-09",
+            "2024-13-01",
+        ] {
             assert_eq!(parse_date(bad), None, "{bad}");
         }
     }

@@ -83,14 +83,27 @@ mod tests {
     fn only_the_canonical_form_is_read() {
         let text = "01922e5c-7c3a-7d52-8a56-0242ac120002";
         assert_eq!(text.parse::<TicketId>().unwrap().to_string(), text);
-        for bad in ["", "x", "01922E5C-7C3A-7D52-8A56-0242AC120002", "01922e5c7c3a7d528a560242ac120002", "{01922e5c-7c3a-7d52-8a56-0242ac120002}"] {
-            assert_eq!(bad.parse::<TicketId>().unwrap_err().field, "ticket_id", "{bad}");
+        for bad in [
+            "",
+            "x",
+            "01922E5C-7C3A-7D52-8A56-0242AC120002",
+            "01922e5c7c3a7d528a560242ac120002",
+            "{01922e5c-7c3a-7d52-8a56-0242ac120002}",
+        ] {
+            assert_eq!(
+                bad.parse::<TicketId>().unwrap_err().field,
+                "ticket_id",
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn json_is_the_plain_text() {
         let id: DeviceId = "01922e5c-7c3a-7d52-8a56-0242ac120002".parse().unwrap();
-        assert_eq!(serde_json::to_string(&id).unwrap(), "\"01922e5c-7c3a-7d52-8a56-0242ac120002\"");
+        assert_eq!(
+            serde_json::to_string(&id).unwrap(),
+            "\"01922e5c-7c3a-7d52-8a56-0242ac120002\""
+        );
     }
 }

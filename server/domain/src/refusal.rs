@@ -17,7 +17,10 @@ pub struct Refused {
 
 impl Refused {
     pub(crate) fn new(code: &'static str, es: impl Into<String>, en: impl Into<String>) -> Self {
-        Self { code, why: Text::new(es, en) }
+        Self {
+            code,
+            why: Text::new(es, en),
+        }
     }
 }
 
@@ -40,7 +43,10 @@ pub struct Invalid {
 
 impl Invalid {
     pub(crate) fn new(field: &'static str, es: impl Into<String>, en: impl Into<String>) -> Self {
-        Self { field, why: Text::new(es, en) }
+        Self {
+            field,
+            why: Text::new(es, en),
+        }
     }
 }
 

@@ -28,8 +28,14 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of the enum.
-    pub const ALL: [Self; 6] =
-        [Self::Requester, Self::Technician, Self::Lead, Self::Coordinator, Self::Administrator, Self::Auditor];
+    pub const ALL: [Self; 6] = [
+        Self::Requester,
+        Self::Technician,
+        Self::Lead,
+        Self::Coordinator,
+        Self::Administrator,
+        Self::Auditor,
+    ];
 
     /// The name in the API, in the database and in configuration.
     pub fn as_str(self) -> &'static str {
@@ -70,10 +76,17 @@ impl FromStr for Role {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| {
-            let all = Self::ALL.map(Self::as_str).join(", ");
-            Invalid::new("role", format!("rol desconocido: use uno de {all}"), format!("unknown role: use one of {all}"))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| {
+                let all = Self::ALL.map(Self::as_str).join(", ");
+                Invalid::new(
+                    "role",
+                    format!("rol desconocido: use uno de {all}"),
+                    format!("unknown role: use one of {all}"),
+                )
+            })
     }
 }
 
@@ -153,7 +166,11 @@ impl FromStr for Roles {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::parse).collect()
+        text.split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::parse)
+            .collect()
     }
 }
 
@@ -164,12 +181,18 @@ mod tests {
     #[test]
     fn every_set_survives_text_and_json() {
         for bits in 0..64u8 {
-            let roles: Roles = Role::ALL.into_iter().filter(|role| bits & role.bit() != 0).collect();
+            let roles: Roles = Role::ALL
+                .into_iter()
+                .filter(|role| bits & role.bit() != 0)
+                .collect();
             assert_eq!(roles.to_string().parse::<Roles>().unwrap(), roles);
             let json = serde_json::to_string(&roles).unwrap();
             assert_eq!(serde_json::from_str::<Roles>(&json).unwrap(), roles);
         }
-        assert_eq!("lead, technician".parse::<Roles>().unwrap().to_string(), "technician,lead");
+        assert_eq!(
+            "lead, technician".parse::<Roles>().unwrap().to_string(),
+            "technician,lead"
+        );
         assert!("lead,root".parse::<Roles>().is_err());
     }
 }

@@ -71,7 +71,10 @@ mod tests {
 
     #[test]
     fn spanish_text() {
-        assert_eq!(fold("  La IMPRESORA del 3.º   piso\nno responde "), "la impresora del 3.o piso no responde");
+        assert_eq!(
+            fold("  La IMPRESORA del 3.º   piso\nno responde "),
+            "la impresora del 3.o piso no responde"
+        );
         assert_eq!(fold("Muñoz, Ángela · Güepsa"), "munoz, angela · guepsa");
         assert_eq!(fold("MUNOZ"), fold("Muñoz"));
         assert_eq!(fold("ÑANDÚ"), "nandu");

@@ -15,13 +15,19 @@ pub struct Text {
 impl Text {
     /// Both texts at once.
     pub fn new(es: impl Into<String>, en: impl Into<String>) -> Self {
-        Self { es: es.into(), en: en.into() }
+        Self {
+            es: es.into(),
+            en: en.into(),
+        }
     }
 
     /// A text that reads the same in both languages (a name, a number).
     pub fn same(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { es: text.clone(), en: text }
+        Self {
+            es: text.clone(),
+            en: text,
+        }
     }
 
     /// Adds another sentence, with a space between.
