@@ -97,9 +97,9 @@ impl FormatError {
             Self::TooLarge { what, limit } => format!("{what} tiene más de {limit} bytes"),
             Self::Unreadable { what, why } => format!("{what} no se puede leer: {why}"),
             Self::NotCanonical { what } => format!("{what} no está en forma canónica"),
-            Self::UnknownCritical { what, name } => format!(
-                "{what} exige {name:?}, que este programa no conoce; actualice el programa"
-            ),
+            Self::UnknownCritical { what, name } => {
+                format!("{what} exige {name:?}, que este programa no conoce; actualice el programa")
+            }
             Self::WrongType { expected, found } => {
                 format!("se esperaba el tipo {expected} y llegó {found}")
             }
@@ -257,7 +257,7 @@ pub(crate) fn check_len<T>(
     }
 }
 
-/// Checks that a list is not empty, has at most `max` entries and repeats no key.
+/// Checks that a list has at most `max` entries and repeats no key.
 pub(crate) fn check_distinct<'a, T, K: Ord + 'a>(
     what: &'static str,
     field: &str,

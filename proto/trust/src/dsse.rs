@@ -2,9 +2,7 @@
 //! pre-authentication encoding of both. An envelope proves nothing by itself: who may sign what is decided in
 //! [`crate::state`] and [`crate::verify`].
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::canonical::{FormatError, decode_json, encode_json};
 use crate::digest::Digest;
@@ -152,7 +150,9 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 }
 
 mod base64_bytes {
-    use super::{Deserialize, Deserializer, Engine as _, STANDARD, Serializer};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer};
 
     pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&STANDARD.encode(bytes))

@@ -10,7 +10,7 @@ use pkcs8::der::pem::PemLabel as _;
 use pkcs8::pkcs5::pbes2;
 use pkcs8::{
     DecodePrivateKey as _, EncodePrivateKey as _, EncryptedPrivateKeyInfoRef, LineEnding,
-    SecretDocument,
+    PrivateKeyInfoRef, SecretDocument,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
@@ -300,9 +300,9 @@ impl SigningKey {
             encryption: pbes2::EncryptionScheme::Aes256Cbc { iv },
         };
         let plain = self.document()?;
-        let encrypted =
-            EncryptedPrivateKeyInfoRef::encrypt_with_params(params, passphrase, plain.as_bytes())
-                .map_err(|_| KeyError::BadKeyFile)?;
+        let encrypted = PrivateKeyInfoRef::try_from(plain.as_bytes())
+            .and_then(|info| info.encrypt_with_params(params, passphrase))
+            .map_err(|_| KeyError::BadKeyFile)?;
         encrypted
             .to_pem(EncryptedPrivateKeyInfoRef::PEM_LABEL, LineEnding::LF)
             .map_err(|_| KeyError::BadKeyFile)

@@ -183,11 +183,7 @@ pub(crate) fn check_identifier(
 }
 
 /// Checks a UUID in text: lower case with dashes.
-pub(crate) fn check_uuid(
-    what: &'static str,
-    field: &str,
-    value: &str,
-) -> Result<(), FormatError> {
+pub(crate) fn check_uuid(what: &'static str, field: &str, value: &str) -> Result<(), FormatError> {
     let ok = value.len() == 36
         && value.bytes().enumerate().all(|(i, b)| match i {
             8 | 13 | 18 | 23 => b == b'-',
