@@ -8,14 +8,19 @@ mod catalogue;
 mod engine;
 mod error;
 pub mod event;
+pub mod inventory;
 pub mod lease;
 pub mod log;
 pub mod merkle;
 pub mod meta;
 pub mod migrate;
+pub mod order;
 pub mod request;
 mod statement;
 mod store;
+pub mod ticket;
+pub mod trust_document;
+mod text;
 mod tx;
 mod value;
 
@@ -25,6 +30,7 @@ pub use linkme;
 pub use error::StoreError;
 pub use statement::{STATEMENTS, Statement, registry};
 pub use store::{Options, Stats, Store, sqlite_path};
+pub(crate) use text::{choice, contains};
 pub use tx::{MAX_ROWS, Tx};
 pub use value::{FromValue, Row, Value};
 

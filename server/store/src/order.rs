@@ -108,8 +108,8 @@ pub struct NewOrder {
     pub targets: Vec<(String, Vec<u8>)>,
 }
 
-/// The state of a machine's row while people still decide.
-const WAITING: &str = "";
+/// The state of a machine's row while people still decide: the order's own state counts then.
+pub const WAITING: &str = "requested";
 
 sql!(INSERT, "INSERT INTO orders (id, digest, envelope, definition_id, definition_version, definition_digest, risk, reason, \
     ticket_id, requester_id, state, required_approvals, target_count, not_before_ms, not_after_ms, created_at_ms, \
@@ -308,7 +308,7 @@ pub fn touch(tx: &mut Tx, order_id: &str, now_ms: i64) -> Result<bool, StoreErro
     Ok(tx.execute(&TOUCH, params![order_id, now_ms])? == 1)
 }
 
-sql!(QUEUE_TARGETS, "UPDATE order_targets SET state = 'queued', updated_at_ms = $2 WHERE order_id = $1 AND state = ''");
+sql!(QUEUE_TARGETS, "UPDATE order_targets SET state = 'queued', updated_at_ms = $2 WHERE order_id = $1 AND state = 'requested'");
 
 /// Puts every machine of an approved order into the queue.
 pub fn queue_targets(tx: &mut Tx, order_id: &str, now_ms: i64) -> Result<(), StoreError> {

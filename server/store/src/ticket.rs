@@ -3,6 +3,7 @@
 
 use std::str::FromStr;
 
+use chasqui_domain::role::Roles;
 use chasqui_domain::ticket::{Kind, State};
 
 use crate::{Row, Statement, StoreError, Tx, params, sql};
@@ -296,7 +297,7 @@ sql!(TIMELINE, "SELECT e.id, e.subject_kind, e.subject_id, e.kind, e.actor, e.at
     LEFT JOIN devices d ON d.id = e.actor \
     WHERE ((e.subject_kind = 'ticket' AND e.subject_id = $1) \
         OR (e.subject_kind = 'order' AND e.subject_id IN (SELECT o.id FROM orders o WHERE o.ticket_id = $1))) \
-    AND (e.at_ms, e.id) > ($2, $3) ORDER BY e.at_ms, e.id LIMIT $4");
+    AND e.kind NOT IN ('order.state', 'order.target') AND (e.at_ms, e.id) > ($2, $3) ORDER BY e.at_ms, e.id LIMIT $4");
 
 /// One event of a ticket or of an order made for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -321,7 +322,8 @@ pub struct TimelineRow {
     pub actor_name: String,
 }
 
-/// The timeline of a ticket, oldest first, after the given entry.
+/// The timeline of a ticket, oldest first, after the given entry. `order.state` and `order.target` only repeat, for the
+/// replay, what another event tells people.
 pub fn timeline(tx: &mut Tx, ticket_id: &str, after: Option<(i64, String)>, limit: u32) -> Result<Vec<TimelineRow>, StoreError> {
     let (at_ms, id) = after.unwrap_or((i64::MIN, String::new()));
     tx.query(&TIMELINE, params![ticket_id, at_ms, id, limit], |row| {
@@ -337,4 +339,46 @@ pub fn timeline(tx: &mut Tx, ticket_id: &str, after: Option<(i64, String)>, limi
             actor_name: row.get(8)?,
         })
     })
+}
+
+sql!(PERSON, "SELECT name, roles, disabled FROM persons WHERE id = $1");
+
+/// A person as tickets need them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TicketPerson {
+    /// Full name.
+    pub name: String,
+    /// What they may do.
+    pub roles: Roles,
+    /// The account is closed.
+    pub disabled: bool,
+}
+
+/// Name and roles of a person.
+pub fn person(tx: &mut Tx, id: &str) -> Result<Option<TicketPerson>, StoreError> {
+    tx.query_opt(&PERSON, params![id], |row| {
+        Ok(TicketPerson { name: row.get(0)?, roles: named(&PERSON, row, 1)?, disabled: row.get(2)? })
+    })
+}
+
+sql!(DEVICE_IS_THERE, "SELECT host_name FROM devices WHERE id = $1");
+
+/// Host name of a device; nothing when there is none.
+pub fn device(tx: &mut Tx, id: &str) -> Result<Option<String>, StoreError> {
+    tx.query_opt(&DEVICE_IS_THERE, params![id], |row| row.get(0))
+}
+
+sql!(OWN_EVENTS, "SELECT e.data, p.body FROM events e LEFT JOIN event_personal p ON p.event_id = e.id \
+    WHERE e.subject_kind = 'ticket' AND e.subject_id = $1 ORDER BY e.seq");
+
+/// Every event of a ticket, oldest first, as recorded: data and what people wrote. For the replay.
+pub fn own_events(tx: &mut Tx, id: &str) -> Result<Vec<(String, Option<String>)>, StoreError> {
+    tx.query(&OWN_EVENTS, params![id], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+sql!(IDS_AFTER, "SELECT id FROM tickets WHERE id > $1 ORDER BY id LIMIT $2");
+
+/// Ids of tickets after one, for walks over all.
+pub fn ids_after(tx: &mut Tx, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+    tx.query(&IDS_AFTER, params![after, limit], |row| row.get(0))
 }
