@@ -50,6 +50,8 @@ pub struct Release {
     pub supported_until: Option<Date>,
     /// What comes after, for those who have it.
     pub longer: Option<LongerSupport>,
+    /// Where this row comes from, when not from the table's source.
+    pub source: Option<String>,
 }
 
 /// Security updates after general support.

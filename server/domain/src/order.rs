@@ -231,11 +231,14 @@ impl OrderEvent {
     /// The name people read.
     pub fn name(self) -> Text {
         match self {
-            Self::AskApproval => Text::new("pedir aprobación", "asking for approval"),
-            Self::Approve => Text::new("aprobar", "approving"),
-            Self::Reject => Text::new("rechazar", "rejecting"),
-            Self::Withdraw => Text::new("retirar una aprobación", "withdrawing an approval"),
-            Self::Queue => Text::new("poner en cola", "queueing"),
+            Self::AskApproval => Text::new("una petición de aprobación", "a request for approval"),
+            Self::Approve => Text::new("una aprobación", "an approval"),
+            Self::Reject => Text::new("un rechazo", "a rejection"),
+            Self::Withdraw => Text::new(
+                "el retiro de una aprobación",
+                "the withdrawal of an approval",
+            ),
+            Self::Queue => Text::new("la puesta en cola", "queueing"),
             Self::Expire => TargetEvent::Expire.name(),
             Self::Cancel => TargetEvent::Cancel.name(),
             Self::Target(event) => event.name(),
@@ -287,8 +290,14 @@ fn on_target(state: OrderState, event: TargetEvent) -> Result<OrderState, Refuse
 fn refuse(state: OrderState, event: OrderEvent) -> Refused {
     let (now, what) = (state.name(), event.name());
     let why = Text::new(
-        format!("La orden está {}; no cabe {}.", now.es, what.es),
-        format!("The order is {}; there is no {} now.", now.en, what.en),
+        format!(
+            "El estado de la orden es «{}»; no admite {}.",
+            now.es, what.es
+        ),
+        format!(
+            "The order's state is \"{}\"; it does not admit {}.",
+            now.en, what.en
+        ),
     );
     let remedy = match state {
         _ if state.is_final() => Text::new("Solicite una orden nueva.", "Request a new order."),

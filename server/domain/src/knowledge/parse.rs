@@ -12,7 +12,7 @@ const ROWS_MAX: usize = 5_000;
 const FIELD_MAX_CHARS: usize = 200;
 const LIST_MAX: usize = 16;
 
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "system",
     "release",
     "also",
@@ -23,6 +23,7 @@ const COLUMNS: [&str; 10] = [
     "supported_until",
     "longer_until",
     "longer_kind",
+    "source",
 ];
 
 pub(super) fn parse(text: &str) -> Result<Knowledge, KnowledgeError> {
@@ -121,6 +122,7 @@ fn row(at: usize, fields: &[&str]) -> Result<Release, KnowledgeError> {
         until,
         longer_until,
         longer_kind,
+        source,
     ] = fields
     else {
         return Err(error(
@@ -141,6 +143,7 @@ fn row(at: usize, fields: &[&str]) -> Result<Release, KnowledgeError> {
             let all = EditionGroup::ALL.map(EditionGroup::as_str).join(", ");
             error(at, format!("edition {edition:?}: expected one of {all}"))
         })?;
+    let source = field(at, "source", source)?;
     let builds = list(at, "builds", builds)?
         .into_iter()
         .map(|build| {
@@ -192,6 +195,7 @@ fn row(at: usize, fields: &[&str]) -> Result<Release, KnowledgeError> {
         released,
         supported_until,
         longer,
+        source: (!source.is_empty()).then(|| source.to_owned()),
     })
 }
 

@@ -198,23 +198,32 @@ impl TargetEvent {
     /// The name people read.
     pub fn name(self) -> Text {
         match self {
-            Self::Send => Text::new("enviarla", "sending it"),
-            Self::NotReceived => Text::new("«no recibida»", "\"not received\""),
-            Self::Accept => Text::new("«aceptada»", "\"accepted\""),
-            Self::AskConsent => Text::new("«pidiendo consentimiento»", "\"asking for consent\""),
-            Self::Run => Text::new("«en ejecución»", "\"running\""),
-            Self::Check => Text::new("«en verificación»", "\"checking\""),
-            Self::Succeed => Text::new("«exitosa»", "\"succeeded\""),
-            Self::Fail => Text::new("«fallida»", "\"failed\""),
-            Self::Partly => Text::new("«parcial»", "\"partly done\""),
-            Self::Refuse => Text::new("«rehusada»", "\"refused\""),
-            Self::ReportCancelled => {
-                Text::new("«cancelada en el equipo»", "\"cancelled at the machine\"")
+            Self::Send => Text::new("un envío", "sending"),
+            Self::NotReceived => {
+                Text::new("el informe «no recibida»", "the report \"not received\"")
             }
-            Self::ReportUnknown => Text::new("«resultado desconocido»", "\"result unknown\""),
-            Self::LoseContact => Text::new("perder el contacto", "losing contact"),
-            Self::Expire => Text::new("vencer", "expiring"),
-            Self::Cancel => Text::new("cancelar", "cancelling"),
+            Self::Accept => Text::new("el informe «aceptada»", "the report \"accepted\""),
+            Self::AskConsent => Text::new(
+                "el informe «pidiendo consentimiento»",
+                "the report \"asking for consent\"",
+            ),
+            Self::Run => Text::new("el informe «en ejecución»", "the report \"running\""),
+            Self::Check => Text::new("el informe «en verificación»", "the report \"checking\""),
+            Self::Succeed => Text::new("el informe «exitosa»", "the report \"succeeded\""),
+            Self::Fail => Text::new("el informe «fallida»", "the report \"failed\""),
+            Self::Partly => Text::new("el informe «parcial»", "the report \"partly done\""),
+            Self::Refuse => Text::new("el informe «rehusada»", "the report \"refused\""),
+            Self::ReportCancelled => Text::new(
+                "el informe «cancelada en el equipo»",
+                "the report \"cancelled at the machine\"",
+            ),
+            Self::ReportUnknown => Text::new(
+                "el informe «resultado desconocido»",
+                "the report \"result unknown\"",
+            ),
+            Self::LoseContact => Text::new("la pérdida de contacto", "losing contact"),
+            Self::Expire => Text::new("el vencimiento", "expiry"),
+            Self::Cancel => Text::new("la cancelación", "cancelling"),
         }
     }
 
@@ -293,16 +302,17 @@ fn report(state: TargetState, reported: TargetState) -> Option<TargetState> {
 
 fn refuse(state: TargetState, event: TargetEvent) -> Refused {
     let (now, what) = (state.name(), event.name());
-    if state.is_final() && event.reported().is_some() {
+    if let Some(told) = event.reported().filter(|_| state.is_final()) {
+        let told = told.name();
         return Refused::new(
             "ORDER_RESULT_CONFLICT",
             format!(
-                "El equipo informa {} de una orden que ya terminó {}; el primer resultado queda. Revise el diario del equipo.",
-                what.es, now.es
+                "El equipo informa «{}» de una orden que ya terminó como «{}»; lo primero queda. Revise el diario del equipo.",
+                told.es, now.es
             ),
             format!(
-                "The machine reports {} for an order that ended as {}; the first result stays. Look into the machine's journal.",
-                what.en, now.en
+                "The machine reports \"{}\" for an order that ended as \"{}\"; the first stays. Look into the machine's journal.",
+                told.en, now.en
             ),
         );
     }
@@ -324,11 +334,11 @@ fn refuse(state: TargetState, event: TargetEvent) -> Refused {
     };
     let why = Text::new(
         format!(
-            "En este equipo la orden está {}; no cabe {}.",
+            "En este equipo el estado de la orden es «{}»; no admite {}.",
             now.es, what.es
         ),
         format!(
-            "At this machine the order is {}; there is no {} now.",
+            "At this machine the order's state is \"{}\"; it does not admit {}.",
             now.en, what.en
         ),
     );

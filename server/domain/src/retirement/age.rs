@@ -42,10 +42,11 @@ pub(super) fn assess(facts: &DeviceFacts, today: Option<Date>) -> Criterion {
 
 fn by_purchase(facts: &DeviceFacts, text: &str, today: Date) -> Criterion {
     let mut rule = Rule::new(CriterionId::Age, "age.purchase", 1);
-    rule.observed(
+    cite(
+        &mut rule,
         "machine.purchase_date",
-        shown(text),
-        "day",
+        text,
+        calendar::parse_date(text),
         &facts.purchase_date,
     );
     let bought = match plausible(calendar::parse_date(text), today) {
@@ -124,7 +125,13 @@ fn by_firmware(facts: &DeviceFacts, today: Date) -> Criterion {
             )));
         }
     };
-    rule.observed("firmware.date", shown(text), "day", &facts.firmware_date);
+    cite(
+        &mut rule,
+        "firmware.date",
+        text,
+        parse_firmware(text),
+        &facts.firmware_date,
+    );
     if facts.virtual_machine.value().is_none() {
         let why = facts.virtual_machine.why();
         return rule.unknown(&prefix.and(&Text::new(
@@ -274,10 +281,17 @@ fn count_en(count: i32, unit: &str) -> String {
     }
 }
 
-/// A value from outside, fit to be shown.
-fn shown(text: &str) -> String {
-    text.chars()
-        .filter(|ch| !ch.is_control())
-        .take(40)
-        .collect()
+/// A date as evidence: as a day when it is one, else as it came, fit to be shown.
+fn cite(rule: &mut Rule, name: &str, text: &str, date: Option<Date>, fact: &Fact<String>) {
+    match date {
+        Some(date) => rule.observed(name, date.to_string(), "day", fact),
+        None => {
+            let shown = text
+                .chars()
+                .filter(|ch| !ch.is_control())
+                .take(40)
+                .collect();
+            rule.observed(name, shown, "", fact);
+        }
+    }
 }

@@ -67,8 +67,8 @@ impl<T> Fact<T> {
                     .take(200)
                     .collect();
                 if !detail.is_empty() {
-                    why.es.push_str(&format!(" ({detail})"));
-                    why.en.push_str(&format!(" ({detail})"));
+                    why.es.push_str(&format!(": {detail}"));
+                    why.en.push_str(&format!(": {detail}"));
                 }
                 why
             }
@@ -251,7 +251,7 @@ fn client_edition(edition: &str) -> Option<EditionGroup> {
 }
 
 /// Everything the rules ask about one machine. What is not filled in is unknown.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeviceFacts {
     /// Whether the machine is a guest of a hypervisor.
@@ -268,4 +268,18 @@ pub struct DeviceFacts {
     pub system_disk: Fact<DiskKind>,
     /// The running operating system.
     pub operating_system: Fact<OperatingSystem>,
+}
+
+impl Default for DeviceFacts {
+    fn default() -> Self {
+        Self {
+            virtual_machine: Fact::default(),
+            purchase_date: Fact::unknown(WhyUnknown::NotRecorded, ""),
+            firmware_date: Fact::default(),
+            memory_modules_bytes: Fact::default(),
+            memory_visible_bytes: Fact::default(),
+            system_disk: Fact::default(),
+            operating_system: Fact::default(),
+        }
+    }
 }

@@ -150,7 +150,7 @@ fn judge(bytes: u64, fails_below: u64, watch_below: u64) -> (Verdict, Text) {
     if bytes < fails_below {
         (
             Verdict::Fails,
-            Text::new("menos del mínimo de 4 GiB", "below the least of 4 GiB"),
+            Text::new("menos del mínimo de 4 GiB", "below the minimum of 4 GiB"),
         )
     } else if bytes < watch_below {
         (

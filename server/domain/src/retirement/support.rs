@@ -172,14 +172,28 @@ fn judge(release: &Release, knowledge: &Knowledge, today: Date) -> (Verdict, Tex
             );
             return (Verdict::Watch, text);
         }
-        _ => (
+        Some(longer) => {
+            let until = day(longer.until);
+            let text = Text::new(
+                format!(
+                    "{label} dejó de recibir actualizaciones de seguridad el {}, con el fin de {}; su soporte general terminó el {}.",
+                    until.es, longer.name, on.es
+                ),
+                format!(
+                    "{label} stopped getting security updates on {}, with the end of {}; its general support ended on {}.",
+                    until.en, longer.name, on.en
+                ),
+            );
+            return (Verdict::Fails, text);
+        }
+        None => (
             Verdict::Fails,
             Text::new(
                 format!(
-                    "{label} no recibe actualizaciones de seguridad desde el {}.",
+                    "{label} dejó de recibir actualizaciones de seguridad el {}.",
                     on.es
                 ),
-                format!("{label} has had no security updates since {}.", on.en),
+                format!("{label} stopped getting security updates on {}.", on.en),
             ),
         ),
     };
@@ -187,13 +201,10 @@ fn judge(release: &Release, knowledge: &Knowledge, today: Date) -> (Verdict, Tex
         let until = day(longer.until);
         let name = &longer.name;
         text.push(&match (longer.free, today <= longer.until) {
-            (true, true) => Text::new(
+            // Only before the end of general support: what is free and over has been said.
+            (true, _) => Text::new(
                 format!("Después lo cubre {name}, gratuito y público, hasta el {}.", until.es),
                 format!("After that {name}, free and public, covers it until {}.", until.en),
-            ),
-            (true, false) => Text::new(
-                format!("{name}, gratuito y público, terminó el {}.", until.es),
-                format!("{name}, free and public, ended on {}.", until.en),
             ),
             (false, true) => Text::new(
                 format!("Con contrato o suscripción {name} lo cubre hasta el {}; aquí no cuenta.", until.es),

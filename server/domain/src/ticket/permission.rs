@@ -26,7 +26,7 @@ const LEADS: &[Role] = &[Role::Lead, Role::Coordinator];
 
 /// Whether `actor` may do `action` on the ticket (code `TICKET_PERMISSION`).
 ///
-/// - Anybody but a mere auditor registers tickets.
+/// - Who is auditor and nothing else only reads, also their own tickets; anybody else registers tickets.
 /// - Leads and coordinators classify, assign, close and work on every ticket; a technician takes tickets and works on
 ///   those in their own hands.
 /// - Only the requester approves or rejects, and never a solution of their own making: then the lead closes.
@@ -46,17 +46,18 @@ pub fn may(action: Action, actor: Actor) -> Result<(), Refused> {
             is_assignee,
         } => (roles, is_requester, is_assignee),
     };
+    if !roles.iter().any(|role| role != Role::Auditor) {
+        return Err(refuse(
+            action,
+            "un rol distinto de auditor",
+            "a role other than auditor",
+        ));
+    }
     let staff = roles.has_any(STAFF);
     let lead = roles.has_any(LEADS);
     let works = staff && is_assignee || lead;
     let (allowed, es, en) = match action {
-        A::Register => (
-            Role::ALL
-                .iter()
-                .any(|&role| role != Role::Auditor && roles.has(role)),
-            "quien tenga un rol distinto de auditor",
-            "somebody with a role other than auditor",
-        ),
+        A::Register => (true, "", ""),
         A::Classify | A::Assign | A::CloseByLead => (
             lead,
             "un líder o el coordinador",
@@ -77,7 +78,12 @@ pub fn may(action: Action, actor: Actor) -> Result<(), Refused> {
             "quien lo solicitó, si no es también quien lo atendió (entonces lo cierra el líder)",
             "its requester, unless they attended it too (then the lead closes it)",
         ),
-        A::Cancel | A::Reopen => (
+        A::Reopen => (
+            is_requester || works,
+            "quien lo solicitó, el técnico que lo tiene asignado, un líder o el coordinador",
+            "its requester, the technician it is assigned to, a lead or the coordinator",
+        ),
+        A::Cancel => (
             is_requester || lead,
             "quien lo solicitó, un líder o el coordinador",
             "its requester, a lead or the coordinator",
@@ -185,6 +191,13 @@ mod tests {
         let auditor = person(Role::Auditor, false, false);
         assert!(may_view(auditor));
         assert!(allowed(auditor).is_empty());
+        assert!(allowed(person(Role::Auditor, true, true)).is_empty());
+        let nobody = Actor::Person {
+            roles: Roles::NONE,
+            is_requester: true,
+            is_assignee: true,
+        };
+        assert!(allowed(nobody).is_empty());
         assert!(!may_view(person(Role::Requester, false, false)));
         assert!(may_view(person(Role::Requester, true, false)));
     }
