@@ -4,9 +4,13 @@
 //! [`sql!`]. The crate knows rows and transactions. It must never know the API (proto), the network, or who may do
 //! what; rules come from the domain crate and time comes in as a parameter.
 
+pub mod attempt;
+pub mod backup;
 mod catalogue;
 mod engine;
 mod error;
+pub mod device;
+pub mod enrolment_token;
 pub mod event;
 pub mod inventory;
 pub mod lease;
@@ -15,7 +19,9 @@ pub mod merkle;
 pub mod meta;
 pub mod migrate;
 pub mod order;
+pub mod person;
 pub mod request;
+pub mod session;
 mod statement;
 mod store;
 pub mod ticket;

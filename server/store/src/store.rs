@@ -81,7 +81,10 @@ enum EngineState {
 /// An address taken apart.
 pub(crate) enum Address {
     Sqlite(PathBuf),
-    Postgres(Box<postgres::Config>),
+    Postgres {
+        config: Box<postgres::Config>,
+        roots: Option<PathBuf>,
+    },
 }
 
 impl Address {
@@ -98,7 +101,8 @@ impl Address {
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             // The text of the address is never repeated: it may hold a password.
-            let mut config = postgres::Config::from_str(url).map_err(|error| {
+            let (url, roots) = crate::engine::tls::split_address(url);
+            let mut config = postgres::Config::from_str(&url).map_err(|error| {
                 StoreError::Config(format!(
                     "the database address is not understood ({}); write postgresql://user@host:5432/database",
                     crate::engine::postgres::with_source(&error)
@@ -110,7 +114,10 @@ impl Address {
             if config.get_application_name().is_none() {
                 config.application_name("chasqui");
             }
-            return Ok(Self::Postgres(Box::new(config)));
+            return Ok(Self::Postgres {
+                config: Box::new(config),
+                roots,
+            });
         }
         Err(StoreError::Config(
             "the database address must begin with sqlite: or postgresql:".to_owned(),
@@ -146,8 +153,8 @@ impl Store {
                     readers: Readers::new(path, options.readers),
                 }
             }
-            Address::Postgres(mut config) => {
-                let tls = Tls::choose(&mut config)?;
+            Address::Postgres { mut config, roots } => {
+                let tls = Tls::choose(&mut config, roots.as_deref())?;
                 let pool = Pool::new(*config, tls, options.readers + options.writers);
                 let mut tx = pool.connect()?;
                 migrate::bring_up(&mut tx, migrate::target(options.migrate))?;

@@ -1,5 +1,6 @@
 //! The two engines. Only here are connections opened and raw SQL handed to a driver; features go through [`Tx`](crate::Tx).
 
+pub(crate) mod bulk;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 pub(crate) mod tls;
