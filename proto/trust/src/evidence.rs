@@ -14,8 +14,8 @@ use crate::order::Order;
 use crate::refusal::Refusal;
 use crate::render::utc;
 use crate::result::{
-    ActionResult, ConsentAnswer, ConsentReceipt, Outcome, ResultError, verify_consent,
-    verify_result,
+    ActionResult, ConsentAnswer, ConsentReceipt, Outcome, ResultError, consent_suffices,
+    verify_consent, verify_result,
 };
 use crate::root::{Root, check_org};
 use crate::state::{TrustError, TrustState, VerifiedCatalogue};
@@ -273,8 +273,8 @@ impl Evidence {
 }
 
 /// Verifies an evidence file (canonical JSON) against the pinned root (envelope JSON) and nothing else. The order is
-/// judged as of the time its machine says it began (or ended, when nothing began); without a result, as of the latest
-/// time its papers carry.
+/// judged as of the time its machine says it began, or refused; when nothing began, as of the latest time its papers
+/// carry.
 pub fn verify_evidence(bytes: &[u8], pinned_root: &[u8]) -> Result<EvidenceReport, EvidenceError> {
     let evidence = Evidence::decode(bytes)?;
     let (trust, catalogue) = establish(&evidence, pinned_root)?;
@@ -296,12 +296,15 @@ pub fn verify_evidence(bytes: &[u8], pinned_root: &[u8]) -> Result<EvidenceRepor
         ),
         None => None,
     };
-    check_consent(&evidence, result.as_ref(), consent.as_ref())?;
-
     let order = bundle.read_order()?;
+    check_consent(&evidence, &order, result.as_ref(), consent.as_ref())?;
     let at_ms = match &result {
-        Some(result) => result.started_at_ms.unwrap_or(result.finished_at_ms),
-        None => latest_time(&evidence, &order),
+        Some(result) if result.outcome == Outcome::Refused => result.finished_at_ms,
+        Some(ActionResult {
+            started_at_ms: Some(at_ms),
+            ..
+        }) => *at_ms,
+        _ => latest_time(&evidence, &order),
     };
     let device = DeviceIdentity::of(key, None);
     let judged = verify_order(&bundle.encode()?, &trust, &catalogue, &device, at_ms);
@@ -378,6 +381,7 @@ fn establish(
 
 fn check_consent(
     evidence: &Evidence,
+    order: &Order,
     result: Option<&ActionResult>,
     consent: Option<&ConsentReceipt>,
 ) -> Result<(), EvidenceError> {
@@ -387,7 +391,7 @@ fn check_consent(
         return Err(EvidenceError::ConsentMismatch);
     }
     let ran = result.started_at_ms.is_some();
-    if ran && consent.is_some_and(|c| !c.answer.permits()) {
+    if ran && !consent_suffices(order.consent, consent.map(|c| c.answer)) {
         return Err(EvidenceError::ConsentNotGiven);
     }
     Ok(())

@@ -41,7 +41,9 @@ pub use order::{Leaf, Order};
 pub use people::People;
 pub use refusal::Refusal;
 pub use render::describe_order;
-pub use result::{ActionResult, ConsentReceipt, ResultError, verify_consent, verify_result};
+pub use result::{
+    ActionResult, ConsentReceipt, ResultError, consent_suffices, verify_consent, verify_result,
+};
 pub use root::Root;
 pub use state::{
     MAX_ORDER_VALIDITY_MS, MAX_PEOPLE_VALIDITY_MS, TimeFloor, TrustError, TrustState,

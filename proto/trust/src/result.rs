@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::canonical::{Document, FormatError, check_distinct, check_len};
+use crate::definition::Consent;
 use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::key::PublicKey;
@@ -181,9 +182,22 @@ pub enum ConsentAnswer {
 }
 
 impl ConsentAnswer {
-    /// True if the action may go on.
+    /// True if the action may go on as far as this answer says.
     pub fn permits(self) -> bool {
         matches!(self, Self::Notified | Self::Granted | Self::NobodyPresent)
+    }
+}
+
+/// True if an order that asks for this consent may run after this answer. Being told satisfies nobody who was to be
+/// asked, and an absent person satisfies no order that must always ask.
+pub fn consent_suffices(asked: Consent, answer: Option<ConsentAnswer>) -> bool {
+    match asked {
+        Consent::None | Consent::Notify => answer.is_none_or(ConsentAnswer::permits),
+        Consent::Ask => matches!(
+            answer,
+            Some(ConsentAnswer::Granted | ConsentAnswer::NobodyPresent)
+        ),
+        Consent::AskAlways => answer == Some(ConsentAnswer::Granted),
     }
 }
 
