@@ -449,13 +449,13 @@ sql!(
 sql!(
     QUARANTINE_GET,
     "SELECT q.id, q.device_id, d.host_name, q.seen_at_ms, q.known_boot_id, q.known_host_name, q.known_address,
-        q.other_boot_id, q.other_host_name, q.other_address, q.resolved_at_ms IS NOT NULL
+        q.other_boot_id, q.other_host_name, q.other_address, q.resolved_at_ms
      FROM device_quarantine q JOIN devices d ON d.id = q.device_id WHERE q.id = $1"
 );
 sql!(
     QUARANTINE_OPEN,
     "SELECT q.id, q.device_id, d.host_name, q.seen_at_ms, q.known_boot_id, q.known_host_name, q.known_address,
-        q.other_boot_id, q.other_host_name, q.other_address, q.resolved_at_ms IS NOT NULL
+        q.other_boot_id, q.other_host_name, q.other_address, q.resolved_at_ms
      FROM device_quarantine q JOIN devices d ON d.id = q.device_id
      WHERE q.resolved_at_ms IS NULL AND (q.seen_at_ms, q.id) > ($1, $2)
      ORDER BY q.seen_at_ms, q.id LIMIT $3"
@@ -565,6 +565,6 @@ fn read_quarantine(row: &Row<'_>) -> Result<Quarantine, StoreError> {
             host_name: row.get(8)?,
             address: row.get(9)?,
         },
-        resolved: row.get(10)?,
+        resolved: row.get::<Option<i64>>(10)?.is_some(),
     })
 }

@@ -259,6 +259,7 @@ CREATE TABLE orders (
     target_count BIGINT NOT NULL,
     not_before_ms BIGINT NOT NULL,
     not_after_ms BIGINT NOT NULL,
+    cancel_asked_at_ms BIGINT,
     created_at_ms BIGINT NOT NULL,
     updated_at_ms BIGINT NOT NULL,
     version BIGINT NOT NULL DEFAULT 1

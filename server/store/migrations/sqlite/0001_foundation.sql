@@ -259,6 +259,7 @@ CREATE TABLE orders (
     target_count INTEGER NOT NULL,
     not_before_ms INTEGER NOT NULL,
     not_after_ms INTEGER NOT NULL,
+    cancel_asked_at_ms INTEGER,
     created_at_ms INTEGER NOT NULL,
     updated_at_ms INTEGER NOT NULL,
     version INTEGER NOT NULL DEFAULT 1
