@@ -49,6 +49,8 @@ pub struct Order {
     pub updated_at_ms: i64,
     /// Grows with each change.
     pub version: u64,
+    /// Since when the machines are asked to stop, UTC milliseconds.
+    pub cancel_asked_at_ms: Option<i64>,
 }
 
 /// One machine of an order.
@@ -154,13 +156,13 @@ pub fn insert(tx: &mut Tx, new: &NewOrder) -> Result<(), StoreError> {
 
 sql!(BY_ID, "SELECT o.id, o.digest, o.envelope, o.definition_id, o.definition_version, o.definition_digest, o.risk, \
     o.reason, o.ticket_id, COALESCE(t.number, ''), o.requester_id, COALESCE(p.name, ''), o.state, o.required_approvals, \
-    o.target_count, o.not_before_ms, o.not_after_ms, o.created_at_ms, o.updated_at_ms, o.version \
+    o.target_count, o.not_before_ms, o.not_after_ms, o.created_at_ms, o.updated_at_ms, o.version, o.cancel_asked_at_ms \
     FROM orders o LEFT JOIN tickets t ON t.id = o.ticket_id LEFT JOIN persons p ON p.id = o.requester_id \
     WHERE o.id = $1");
 
 sql!(LIST, "SELECT o.id, o.digest, o.envelope, o.definition_id, o.definition_version, o.definition_digest, o.risk, \
     o.reason, o.ticket_id, COALESCE(t.number, ''), o.requester_id, COALESCE(p.name, ''), o.state, o.required_approvals, \
-    o.target_count, o.not_before_ms, o.not_after_ms, o.created_at_ms, o.updated_at_ms, o.version \
+    o.target_count, o.not_before_ms, o.not_after_ms, o.created_at_ms, o.updated_at_ms, o.version, o.cancel_asked_at_ms \
     FROM orders o LEFT JOIN tickets t ON t.id = o.ticket_id LEFT JOIN persons p ON p.id = o.requester_id \
     WHERE (o.created_at_ms, o.id) < ($1, $2) \
     AND (CAST($3 AS TEXT) = '' OR CAST($3 AS TEXT) LIKE '%,' || o.state || ',%') \
@@ -237,6 +239,7 @@ fn read(statement: &'static crate::Statement, row: &Row<'_>) -> Result<Order, St
         created_at_ms: row.get(17)?,
         updated_at_ms: row.get(18)?,
         version: row.get(19)?,
+        cancel_asked_at_ms: row.get(20)?,
     })
 }
 
@@ -374,14 +377,74 @@ pub fn insert_statement(tx: &mut Tx, order_id: &str, new: &Statement) -> Result<
 }
 
 sql!(DUE, "SELECT o.id FROM order_targets t JOIN orders o ON o.id = t.order_id \
-    WHERE t.device_id = $1 AND t.state IN ('queued', 'sent') AND o.not_after_ms > $2 AND o.not_before_ms <= $3 \
-    ORDER BY o.created_at_ms, o.id LIMIT $4");
+    WHERE t.device_id = $1 AND t.state IN ('queued', 'sent') AND o.not_after_ms > $2 AND o.not_before_ms <= $2 \
+    AND o.cancel_asked_at_ms IS NULL ORDER BY o.created_at_ms, o.id LIMIT $3");
 
-/// Orders that wait to be delivered to a machine and whose validity includes `now_ms` (or begins within
-/// `early_ms`, so that a machine has them in time), oldest first.
-pub fn due(tx: &mut Tx, device_id: &str, now_ms: i64, early_ms: i64, limit: u32) -> Result<Vec<String>, StoreError> {
-    let until_ms = now_ms.saturating_add(early_ms);
-    tx.query(&DUE, params![device_id, now_ms, until_ms, limit], |row| row.get(0))
+/// Orders that wait to be delivered to a machine and whose validity includes `now_ms`, oldest first.
+pub fn due(tx: &mut Tx, device_id: &str, now_ms: i64, limit: u32) -> Result<Vec<String>, StoreError> {
+    tx.query(&DUE, params![device_id, now_ms, limit], |row| row.get(0))
+}
+
+sql!(ASK_CANCEL, "UPDATE orders SET cancel_asked_at_ms = $2, updated_at_ms = $2, version = version + 1 \
+    WHERE id = $1 AND cancel_asked_at_ms IS NULL");
+
+/// Notes that the machines are asked to stop. False when they were asked before.
+pub fn ask_cancel(tx: &mut Tx, order_id: &str, now_ms: i64) -> Result<bool, StoreError> {
+    Ok(tx.execute(&ASK_CANCEL, params![order_id, now_ms])? == 1)
+}
+
+sql!(TO_STOP, "SELECT o.id, o.digest FROM order_targets t JOIN orders o ON o.id = t.order_id \
+    WHERE t.device_id = $1 AND t.state IN ('sent', 'accepted', 'awaiting_consent', 'running', 'checking') \
+    AND o.cancel_asked_at_ms IS NOT NULL ORDER BY o.id LIMIT $2");
+
+/// Orders that a machine may hold and is to stop: id and digest.
+pub fn to_stop(tx: &mut Tx, device_id: &str, limit: u32) -> Result<Vec<(String, String)>, StoreError> {
+    tx.query(&TO_STOP, params![device_id, limit], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+sql!(DIGEST_KNOWN, "SELECT id FROM orders WHERE id = $1 OR digest = $2");
+
+/// Whether an order with this id or this digest is stored.
+pub fn is_known(tx: &mut Tx, id: &str, digest: &str) -> Result<bool, StoreError> {
+    Ok(!tx.query(&DIGEST_KNOWN, params![id, digest], |row| row.get::<String>(0))?.is_empty())
+}
+
+/// A device as an order needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderDevice {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub host_name: String,
+    /// Inventory plate, empty when it has none.
+    pub plate: String,
+    /// `active`, `quarantined`, `revoked`, `retired`.
+    pub state: String,
+    /// Ed25519, 32 bytes.
+    pub public_key: Vec<u8>,
+}
+
+sql!(DEVICE_BY_FINGERPRINT, "SELECT id, host_name, plate, state, public_key FROM devices WHERE fingerprint = $1");
+sql!(DEVICE_BY_ID, "SELECT id, host_name, plate, state, public_key FROM devices WHERE id = $1");
+
+/// The device with this key fingerprint (lower-case hex).
+pub fn device_by_fingerprint(tx: &mut Tx, fingerprint: &str) -> Result<Option<OrderDevice>, StoreError> {
+    tx.query_opt(&DEVICE_BY_FINGERPRINT, params![fingerprint], read_device)
+}
+
+/// The device with this id.
+pub fn device(tx: &mut Tx, id: &str) -> Result<Option<OrderDevice>, StoreError> {
+    tx.query_opt(&DEVICE_BY_ID, params![id], read_device)
+}
+
+fn read_device(row: &Row<'_>) -> Result<OrderDevice, StoreError> {
+    Ok(OrderDevice {
+        id: row.get(0)?,
+        host_name: row.get(1)?,
+        plate: row.get(2)?,
+        state: row.get(3)?,
+        public_key: row.get(4)?,
+    })
 }
 
 sql!(WAITING_DEVICES, "SELECT DISTINCT t.device_id FROM order_targets t JOIN orders o ON o.id = t.order_id \
