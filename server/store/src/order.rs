@@ -472,18 +472,38 @@ pub fn with_lapsed_approvals(tx: &mut Tx, now_ms: i64, limit: u32) -> Result<Vec
     tx.query(&LAPSED_APPROVALS, params![now_ms, limit], |row| row.get(0))
 }
 
-sql!(RESULT, "SELECT digest, envelope, outcome FROM results WHERE order_id = $1 AND device_id = $2");
-
-/// The stored result of one machine: digest of its payload, envelope, outcome.
-pub fn result(tx: &mut Tx, order_id: &str, device_id: &str) -> Result<Option<(String, Vec<u8>, String)>, StoreError> {
-    tx.query_opt(&RESULT, params![order_id, device_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+/// A machine's signed result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderResult {
+    /// SHA-256 of its payload, lower-case hex.
+    pub digest: String,
+    /// The DSSE envelope, byte for byte.
+    pub envelope: Vec<u8>,
+    /// The envelope of the consent receipt, when somebody was told or asked.
+    pub consent: Option<Vec<u8>>,
+    /// `succeeded`, `failed`, ...
+    pub outcome: String,
 }
 
-sql!(INSERT_RESULT, "INSERT INTO results (order_id, device_id, attempt, digest, envelope, outcome, received_at_ms) \
-    VALUES ($1, $2, 1, $3, $4, $5, $6) ON CONFLICT DO NOTHING");
+sql!(RESULT, "SELECT digest, envelope, consent, outcome FROM results WHERE order_id = $1 AND device_id = $2");
+
+/// The stored result of one machine.
+pub fn result(tx: &mut Tx, order_id: &str, device_id: &str) -> Result<Option<OrderResult>, StoreError> {
+    tx.query_opt(&RESULT, params![order_id, device_id], |row| {
+        Ok(OrderResult {
+            digest: row.get(0)?,
+            envelope: row.get(1)?,
+            consent: row.get(2)?,
+            outcome: row.get(3)?,
+        })
+    })
+}
+
+sql!(INSERT_RESULT, "INSERT INTO results (order_id, device_id, attempt, digest, envelope, outcome, received_at_ms, consent) \
+    VALUES ($1, $2, 1, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING");
 
 sql!(REPLACE_UNKNOWN, "UPDATE results SET attempt = attempt + 1, digest = $3, envelope = $4, outcome = $5, \
-    received_at_ms = $6 WHERE order_id = $1 AND device_id = $2 AND outcome = 'unknown'");
+    received_at_ms = $6, consent = $7 WHERE order_id = $1 AND device_id = $2 AND outcome = 'unknown'");
 
 sql!(RESULT_DIGEST, "UPDATE order_targets SET result_digest = $3 WHERE order_id = $1 AND device_id = $2");
 
@@ -492,14 +512,22 @@ sql!(RESULT_DIGEST, "UPDATE order_targets SET result_digest = $3 WHERE order_id 
 pub fn store_result(
     tx: &mut Tx,
     (order_id, device_id): (&str, &str),
-    (digest, envelope, outcome): (&str, &[u8], &str),
+    result: &OrderResult,
     now_ms: i64,
 ) -> Result<bool, StoreError> {
-    let row = params![order_id, device_id, digest, envelope, outcome, now_ms];
+    let row = params![
+        order_id,
+        device_id,
+        result.digest.as_str(),
+        result.envelope.as_slice(),
+        result.outcome.as_str(),
+        now_ms,
+        result.consent.clone()
+    ];
     if tx.execute(&INSERT_RESULT, row)? == 0 && tx.execute(&REPLACE_UNKNOWN, row)? == 0 {
         return Ok(false);
     }
-    tx.execute(&RESULT_DIGEST, params![order_id, device_id, digest])?;
+    tx.execute(&RESULT_DIGEST, params![order_id, device_id, result.digest.as_str()])?;
     Ok(true)
 }
 

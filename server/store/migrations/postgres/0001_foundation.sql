@@ -304,6 +304,7 @@ CREATE TABLE results (
     attempt BIGINT NOT NULL,
     digest TEXT COLLATE "C" NOT NULL UNIQUE,
     envelope BYTEA NOT NULL,
+    consent BYTEA,
     outcome TEXT COLLATE "C" NOT NULL,
     received_at_ms BIGINT NOT NULL,
     PRIMARY KEY (order_id, device_id)

@@ -304,6 +304,7 @@ CREATE TABLE results (
     attempt INTEGER NOT NULL,
     digest TEXT NOT NULL UNIQUE,
     envelope BLOB NOT NULL,
+    consent BLOB,
     outcome TEXT NOT NULL,
     received_at_ms INTEGER NOT NULL,
     PRIMARY KEY (order_id, device_id)
