@@ -1,1 +1,13 @@
+//! What every suite stands on: a real coordinator on free loopback ports, real agents as processes, simulated agents that
+//! speak the real API over mTLS, and a cast of people who sign. Everything ends with the test.
 
+pub mod agent;
+pub mod cast;
+pub mod fleet;
+pub mod programs;
+pub mod simulated;
+
+pub use agent::Agent;
+pub use cast::Cast;
+pub use fleet::{Client, Options, TestFleet};
+pub use simulated::Simulated;

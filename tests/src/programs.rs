@@ -1,0 +1,212 @@
+//! The shipped programs as processes: found beside the test's own executable, started in a process group of their own,
+//! and ended with the test whatever happens to it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use chasqui_base::clock;
+
+/// Path of a built program, `chasqui-server` say.
+///
+/// # Errors
+/// When it was not built: `tests/run` builds all programs first.
+pub fn path(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    // target/<profile>/deps/<test> -> target/<profile>/<program>
+    let folder = own
+        .parent()
+        .and_then(Path::parent)
+        .context("the test has no folder")?;
+    let path = folder.join(name);
+    if !path.is_file() {
+        bail!(
+            "{} is not built: run  cargo build --workspace --bins  (tests/run does)",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+/// A command for a built program with an environment that names no person's configuration.
+///
+/// # Errors
+/// When it was not built.
+pub fn command(name: &str) -> Result<Command> {
+    let mut command = Command::new(path(name)?);
+    command
+        .env_remove("CHASQUI_FAULT")
+        .env_remove("CHASQUI_CLOCK_OFFSET_MS")
+        .env_remove("HTTPS_PROXY")
+        .env_remove("https_proxy")
+        .env("LANG", "en_US.UTF-8")
+        .env_remove("LC_ALL")
+        .env_remove("LC_MESSAGES");
+    Ok(command)
+}
+
+/// A running program. Dropping it kills its whole process group.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts a command in its own process group, with output and errors in the file `log` (appended).
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(mut command: Command, log: &Path) -> Result<Self> {
+        use std::os::unix::process::CommandExt;
+        let file = File::options().create(true).append(true).open(log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .process_group(0);
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {:?}", command.get_program()))?;
+        Ok(Self {
+            child,
+            log: log.to_owned(),
+        })
+    }
+
+    /// Its process id, which is also its group.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its exit, when it has ended.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it still runs after `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let begun = clock::monotonic();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if begun.elapsed() > limit {
+                bail!(
+                    "process {} still runs after {limit:?}; its log:\n{}",
+                    self.pid(),
+                    self.log()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks it to stop, as a service manager does, and waits.
+    ///
+    /// # Errors
+    /// When it does not stop within 20 seconds.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        self.signal(rustix::process::Signal::TERM)?;
+        self.wait(Duration::from_secs(20))
+    }
+
+    /// Ends it as a power cut would: no handler runs.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn kill(&mut self) -> Result<ExitStatus> {
+        self.signal(rustix::process::Signal::KILL)?;
+        self.wait(Duration::from_secs(20))
+    }
+
+    /// Sends a signal to the whole group.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        let raw = i32::try_from(self.child.id())?;
+        let Some(group) = rustix::process::Pid::from_raw(raw) else {
+            bail!("no process {raw}");
+        };
+        match rustix::process::kill_process_group(group, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What it wrote so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_else(|error| format!("(no log: {error})"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The test ends whatever these say: the group may be gone already.
+        let _ = self.signal(rustix::process::Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until `look` finds something.
+///
+/// # Errors
+/// Names `what` when it is not there after `limit`.
+pub fn wait_for<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let begun = clock::monotonic();
+    loop {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        if begun.elapsed() > limit {
+            bail!("{what}: not there after {limit:?}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The same for something asked over the network.
+///
+/// # Errors
+/// Names `what` when it is not there after `limit`.
+pub async fn wait_until<T, F>(what: &str, limit: Duration, mut look: F) -> Result<T>
+where
+    F: AsyncFnMut() -> Result<Option<T>>,
+{
+    let begun = clock::monotonic();
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        if begun.elapsed() > limit {
+            bail!("{what}: not there after {limit:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Reads a file that another program is about to write whole.
+///
+/// # Errors
+/// Any but "not there yet".
+pub fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
