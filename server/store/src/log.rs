@@ -66,7 +66,9 @@ sql!(
 );
 
 /// Seals waiting events, at most `limit` of them (bounded by [`MAX_BATCH`]), into the tree and stores the signed
-/// checkpoint, all in the caller's transaction. `sign` may run again when the transaction is repeated.
+/// checkpoint, all in the caller's transaction. Call it in [`Store::write_snapshot`](crate::Store::write_snapshot):
+/// events arrive while it runs, and two sealers exclude each other by the rows they number. `sign` may run again when
+/// the transaction is repeated.
 ///
 /// # Returns
 /// The new checkpoint; nothing when no event waits.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::engine::postgres::Pool;
+use crate::engine::postgres::{Isolation, Pool};
 use crate::engine::sqlite::{Readers, open_writer};
 use crate::engine::tls::Tls;
 use crate::engine::writer::{Counters, Job, Task, Writer};
@@ -198,14 +198,39 @@ impl Store {
                 sender.send(job).await.map_err(|_| StoreError::Closed)?;
                 answer.await.map_err(|_| StoreError::Closed)?
             }
-            EngineState::Postgres(_) => {
-                self.blocking(&self.inner.writes, move |inner| match &inner.engine {
-                    EngineState::Postgres(pool) => pool.write(&work),
-                    EngineState::Sqlite { .. } => Err(E::from(StoreError::Closed)),
-                })
-                .await
-            }
+            EngineState::Postgres(_) => self.write_pooled(Isolation::Serializable, work).await,
         }
+    }
+
+    /// [`write`](Self::write) for bulk work that never decides by rows another writer may change at that moment (the
+    /// sealer, last-seen times): correctness must rest on UNIQUE keys and on the rows it updates itself. On PostgreSQL
+    /// it sees one snapshot and is not starved by the serializable writers around it; on SQLite it is `write`.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_snapshot<F, T, E>(&self, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match &self.inner.engine {
+            EngineState::Sqlite { .. } => self.write(work).await,
+            EngineState::Postgres(_) => self.write_pooled(Isolation::Snapshot, work).await,
+        }
+    }
+
+    async fn write_pooled<F, T, E>(&self, isolation: Isolation, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.blocking(&self.inner.writes, move |inner| match &inner.engine {
+            EngineState::Postgres(pool) => pool.write(isolation, &work),
+            EngineState::Sqlite { .. } => Err(E::from(StoreError::Closed)),
+        })
+        .await
     }
 
     /// Runs a closure that only reads, in one consistent snapshot, off the async threads. It never waits for writers.
@@ -245,7 +270,24 @@ impl Store {
                     .map_err(|_| StoreError::Closed)?;
                 answer.blocking_recv().map_err(|_| StoreError::Closed)?
             }
-            EngineState::Postgres(pool) => pool.write(&work),
+            EngineState::Postgres(pool) => pool.write(Isolation::Serializable, &work),
+        }
+    }
+
+    /// [`write_snapshot`](Self::write_snapshot) for programs without a runtime. Never call it on an async thread: it
+    /// would panic there.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_snapshot_blocking<F, T, E>(&self, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match &self.inner.engine {
+            EngineState::Sqlite { .. } => self.write_blocking(work),
+            EngineState::Postgres(pool) => pool.write(Isolation::Snapshot, &work),
         }
     }
 

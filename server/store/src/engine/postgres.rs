@@ -24,6 +24,25 @@ const DUPLICATE_ATTEMPTS: u32 = 2;
 /// Longest pause between two attempts, before jitter.
 const PAUSE_MS: u64 = 200;
 
+/// How a write sees the writes beside it.
+#[derive(Clone, Copy)]
+pub(crate) enum Isolation {
+    /// As if alone.
+    Serializable,
+    /// One snapshot; two changes of one row still exclude each other.
+    Snapshot,
+}
+
+impl Isolation {
+    fn begin(self) -> &'static str {
+        match self {
+            // A scan of a whole small table would put a lock on all of it and make every other writer a conflict.
+            Self::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE; SET LOCAL enable_seqscan = off",
+            Self::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        }
+    }
+}
+
 /// One connection with its prepared statements.
 pub(crate) struct PgConn {
     pub(crate) client: Client,
@@ -118,12 +137,16 @@ impl Pool {
         Ok(Tx::new(Conn::Postgres(Box::new(PgConn::new(client)))))
     }
 
-    /// Runs a closure in a serializable transaction, again on conflict.
-    pub(crate) fn write<T, E: From<StoreError>>(&self, work: &dyn Fn(&mut Tx) -> Result<T, E>) -> Result<T, E> {
+    /// Runs a closure in one transaction, again on conflict.
+    pub(crate) fn write<T, E: From<StoreError>>(
+        &self,
+        isolation: Isolation,
+        work: &dyn Fn(&mut Tx) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut attempt = 1;
         loop {
             count(&self.counters.closures);
-            let (tx, outcome) = self.run("BEGIN ISOLATION LEVEL SERIALIZABLE", true, work)?;
+            let (tx, outcome) = self.run(isolation.begin(), true, work)?;
             let (error, failure) = match self.finish(tx, outcome) {
                 Ok(value) => {
                     count(&self.counters.commits);
