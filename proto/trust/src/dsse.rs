@@ -73,7 +73,7 @@ impl Envelope {
         let signature = key.sign(&self.payload_type, &self.payload);
         self.signatures.retain(|s| s.key_id != signature.key_id);
         self.signatures.push(signature);
-        self.signatures.sort_by(|a, b| a.key_id.cmp(&b.key_id));
+        self.signatures.sort_by_key(|s| s.key_id);
     }
 
     /// True if this key signed these bytes.

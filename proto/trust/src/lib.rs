@@ -51,4 +51,7 @@ pub use state::{
 };
 pub use statement::{Decision, Statement};
 pub use text::Text;
-pub use verify::{Authorised, DeviceIdentity, verify_order};
+pub use verify::{
+    Authorised, DeviceIdentity, SignedBy, VerifiedRequest, verify_approvals, verify_order,
+    verify_request,
+};

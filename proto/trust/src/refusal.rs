@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use crate::canonical::FormatError;
 use crate::definition::GrammarError;
+use crate::render::utc;
 use crate::text::Text;
 
 /// Why an order is refused.
@@ -332,12 +333,12 @@ impl Refusal {
                 "the order is valid for more than 30 days; sign a shorter one".into(),
             ),
             Self::NotYetValid { not_before_ms } => (
-                format!("la orden vale desde {not_before_ms} (ms UTC); espere o revise el reloj del equipo"),
-                format!("the order is valid from {not_before_ms} (UTC ms); wait, or look at this machine's clock"),
+                format!("la orden vale desde {}; espere o revise el reloj del equipo", utc(*not_before_ms)),
+                format!("the order is valid from {}; wait, or look at this machine's clock", utc(*not_before_ms)),
             ),
             Self::Expired { not_after_ms } => (
-                format!("la orden venció en {not_after_ms} (ms UTC); solicítela de nuevo"),
-                format!("the order expired at {not_after_ms} (UTC ms); request it again"),
+                format!("la orden venció en {}; solicítela de nuevo", utc(*not_after_ms)),
+                format!("the order expired at {}; request it again", utc(*not_after_ms)),
             ),
             Self::DeviceMismatch => (
                 "la orden es para otro equipo; no la ejecute y avise a seguridad".into(),
@@ -348,8 +349,8 @@ impl Refusal {
                 "this machine is not among the order's signed targets; do not run it and tell the security team".into(),
             ),
             Self::WaveNotYet { not_before_ms } => (
-                format!("el turno de este equipo empieza en {not_before_ms} (ms UTC); espere"),
-                format!("this machine's wave begins at {not_before_ms} (UTC ms); wait"),
+                format!("el turno de este equipo empieza en {}; espere", utc(*not_before_ms)),
+                format!("this machine's wave begins at {}; wait", utc(*not_before_ms)),
             ),
             Self::NoThresholdFits { risk, targets } => (
                 format!("la raíz no permite riesgo {risk} en {targets} equipos; divida la orden o cambie la raíz"),

@@ -9,6 +9,7 @@ use crate::catalogue::Catalogue;
 use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::people::People;
+use crate::render::utc;
 use crate::root::{Role, Root};
 use crate::text::Text;
 
@@ -90,7 +91,7 @@ pub enum TrustError {
         version: u64,
     },
     /// Past its time.
-    #[error("the {what} expired at {expired_at_ms} (UTC ms)")]
+    #[error("the {what} expired at {}", utc(*expired_at_ms))]
     Expired {
         /// The paper.
         what: &'static str,
@@ -146,8 +147,9 @@ impl TrustError {
                 what,
                 expired_at_ms,
             } => format!(
-                "el documento ({}) venció en {expired_at_ms} (ms UTC)",
-                spanish(what)
+                "el documento ({}) venció en {}",
+                spanish(what),
+                utc(*expired_at_ms)
             ),
         };
         Text::new(es, self.to_string())

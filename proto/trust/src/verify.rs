@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::key::PublicKey;
 use crate::merkle;
-use crate::order::{Leaf, Order, Parameter, ParameterValue};
+use crate::order::{Leaf, Order, Parameter, ParameterValue, Targets};
 use crate::people::{Custody, Duty, People, PersonKey};
 use crate::refusal::Refusal;
 use crate::state::{TrustState, VerifiedCatalogue, effective_now};
@@ -144,58 +144,155 @@ pub fn verify_order(
 ) -> Result<Authorised, Refusal> {
     let now = effective_now(now_ms, trust.floor());
     let bundle = OrderBundle::decode(bytes).map_err(Refusal::BundleMalformed)?;
-    let order: Order = read(Order::decode(&bundle.order), Refusal::OrderMalformed)?;
-    let digest = bundle.order_digest();
+    let request = judge_request(&bundle.order, &bundle.definition, trust, catalogue, now)?;
+    let order = &request.order;
+    if device
+        .platform
+        .is_some_and(|p| !request.definition.runs_on(p))
+    {
+        return Err(Refusal::PlatformUnsupported);
+    }
+    if now < order.not_before_ms {
+        return Err(Refusal::NotYetValid {
+            not_before_ms: order.not_before_ms,
+        });
+    }
+    check_leaf(&bundle, order, device, now)?;
+    let approvers = check_statements(&bundle.statements, &request, trust, now)?;
+    Ok(Authorised {
+        leaf: bundle.leaf,
+        approvers,
+        single_signer: trust.single_signer(),
+        judged_at_ms: now,
+        digest: request.digest,
+        definition: request.definition,
+        requester: request.requester,
+        required_approvals: request.required_approvals,
+        order: request.order,
+    })
+}
+
+/// An order that is well signed, before its approvals and apart from any machine. It authorises nothing: a coordinator
+/// takes an order in with it, an approver's program shows it. Only [`verify_request`] makes one.
+#[derive(Clone, Debug)]
+pub struct VerifiedRequest {
+    order: Order,
+    digest: Digest,
+    definition: Definition,
+    requester: SignedBy,
+    required_approvals: u32,
+}
+
+impl VerifiedRequest {
+    /// The order.
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// SHA-256 of the order's payload.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The definition.
+    pub fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// Who asked.
+    pub fn requester(&self) -> &SignedBy {
+        &self.requester
+    }
+
+    /// How many approvals the root asks for.
+    pub fn required_approvals(&self) -> u32 {
+        self.required_approvals
+    }
+}
+
+/// Judges an order (envelope JSON) with its definition and all its machines, by the rules of [`verify_order`] short of
+/// approvals, the machine and the beginning of validity: for the coordinator that takes it in and for approvers.
+pub fn verify_request(
+    order: &[u8],
+    definition: &[u8],
+    leaves: &[Leaf],
+    trust: &TrustState,
+    catalogue: &VerifiedCatalogue,
+    now_ms: i64,
+) -> Result<VerifiedRequest, Refusal> {
+    let now = effective_now(now_ms, trust.floor());
+    let envelope = Envelope::from_json(order).map_err(Refusal::OrderMalformed)?;
+    let request = judge_request(&envelope, definition, trust, catalogue, now)?;
+    let targets = Targets::of(leaves).map_err(Refusal::OrderMalformed)?;
+    if targets != request.order.targets {
+        return Err(Refusal::LeafProofInvalid);
+    }
+    Ok(request)
+}
+
+/// Judges the statements on a request: the approvers when they are enough, else why not.
+/// [`Refusal::ApprovalsMissing`] means that all of them are good and more are needed.
+pub fn verify_approvals(
+    request: &VerifiedRequest,
+    statements: &[Envelope],
+    trust: &TrustState,
+    now_ms: i64,
+) -> Result<Vec<SignedBy>, Refusal> {
+    let now = effective_now(now_ms, trust.floor());
+    check_statements(statements, request, trust, now)
+}
+
+/// What does not depend on the machine or on approvals.
+fn judge_request(
+    envelope: &Envelope,
+    definition: &[u8],
+    trust: &TrustState,
+    catalogue: &VerifiedCatalogue,
+    now: i64,
+) -> Result<VerifiedRequest, Refusal> {
+    let order: Order = read(Order::decode(envelope), Refusal::OrderMalformed)?;
     if order.org != trust.org() {
         return Err(Refusal::OrgMismatch {
             expected: trust.org().to_owned(),
             found: order.org,
         });
     }
-
     let people = fresh_papers(trust, catalogue, &order, now)?;
-    let (requester, key) = check_order_signature(&bundle.order, &order, people)?;
+    let (requester, key) = check_order_signature(envelope, &order, people)?;
     if !key.is_valid_at(now) {
         return Err(Refusal::OrderKeyNotValid);
     }
-    let definition = check_definition(&bundle.definition, &order, catalogue)?;
+    let definition = check_definition(definition, &order, catalogue)?;
     let risk = definition.risk;
     check_key_risk(key, risk)?;
-    if device.platform.is_some_and(|p| !definition.runs_on(p)) {
-        return Err(Refusal::PlatformUnsupported);
-    }
     definition
         .check_parameters(&order.parameters)
         .map_err(Refusal::ParameterInvalid)?;
     if order.consent < definition.consent {
         return Err(Refusal::ConsentTooWeak);
     }
-
-    check_time(&order, now)?;
-    check_leaf(&bundle, &order, device, now)?;
-
-    let need = trust
+    if !order.check_validity_cap() {
+        return Err(Refusal::ValidityTooLong);
+    }
+    if now >= order.not_after_ms {
+        return Err(Refusal::Expired {
+            not_after_ms: order.not_after_ms,
+        });
+    }
+    let targets = order.targets.count;
+    let required_approvals = trust
         .root()
-        .approvals_for(risk, order.targets.count)
-        .ok_or(Refusal::NoThresholdFits {
-            risk,
-            targets: order.targets.count,
-        })?;
-    let approvers = check_statements(&bundle.statements, &order, &digest, people, risk, need, now)?;
-
-    Ok(Authorised {
-        digest,
+        .approvals_for(risk, targets)
+        .ok_or(Refusal::NoThresholdFits { risk, targets })?;
+    Ok(VerifiedRequest {
+        digest: envelope.payload_digest(),
         definition,
-        leaf: bundle.leaf,
         requester: SignedBy {
             person: order.requester.clone(),
             name: requester,
             at_ms: order.created_at_ms,
         },
-        approvers,
-        required_approvals: need,
-        single_signer: trust.single_signer(),
-        judged_at_ms: now,
+        required_approvals,
         order,
     })
 }
@@ -223,15 +320,12 @@ fn fresh_papers<'a>(
     if now >= trust.root().expires_at_ms {
         return Err(Refusal::RootExpired);
     }
-    let people = trust.people().ok_or(Refusal::PeopleMissing)?;
+    let people = fresh_people(trust, now)?;
     if order.min_people_version > people.version {
         return Err(Refusal::PeopleTooOld {
             held: people.version,
             needed: order.min_people_version,
         });
-    }
-    if now >= people.expires_at_ms {
-        return Err(Refusal::PeopleExpired);
     }
     if catalogue.root_digest() != trust.root_digest() {
         return Err(Refusal::CatalogueNotTrusted);
@@ -246,6 +340,15 @@ fn fresh_papers<'a>(
         return Err(Refusal::CatalogueExpired);
     }
     Ok(people)
+}
+
+fn fresh_people(trust: &TrustState, now: i64) -> Result<&People, Refusal> {
+    let people = trust.people().ok_or(Refusal::PeopleMissing)?;
+    if now < people.expires_at_ms {
+        Ok(people)
+    } else {
+        Err(Refusal::PeopleExpired)
+    }
 }
 
 /// The requester's name and the key they signed with.
@@ -313,23 +416,6 @@ fn check_definition(
     Ok(definition)
 }
 
-fn check_time(order: &Order, now: i64) -> Result<(), Refusal> {
-    if !order.check_validity_cap() {
-        return Err(Refusal::ValidityTooLong);
-    }
-    if now < order.not_before_ms {
-        return Err(Refusal::NotYetValid {
-            not_before_ms: order.not_before_ms,
-        });
-    }
-    if now >= order.not_after_ms {
-        return Err(Refusal::Expired {
-            not_after_ms: order.not_after_ms,
-        });
-    }
-    Ok(())
-}
-
 fn check_leaf(
     bundle: &OrderBundle,
     order: &Order,
@@ -363,13 +449,13 @@ fn check_leaf(
 /// over while enough others do; when they do not, and it would have made up the number, the refusal says why it does not.
 fn check_statements(
     statements: &[Envelope],
-    order: &Order,
-    digest: &Digest,
-    people: &People,
-    risk: u8,
-    need: u32,
+    request: &VerifiedRequest,
+    trust: &TrustState,
     now: i64,
 ) -> Result<Vec<SignedBy>, Refusal> {
+    let people = fresh_people(trust, now)?;
+    let (order, need) = (&request.order, request.required_approvals);
+    let risk = request.definition.risk;
     let mut approvers: Vec<SignedBy> = Vec::new();
     let mut passed_over: Vec<Refusal> = Vec::new();
     for envelope in statements {
@@ -377,7 +463,7 @@ fn check_statements(
         if statement.org != order.org {
             return Err(Refusal::StatementOrgMismatch);
         }
-        if statement.order_digest != *digest {
+        if statement.order_digest != request.digest {
             return Err(Refusal::StatementOtherOrder);
         }
         match judge_statement(envelope, &statement, order, people, risk, now)? {

@@ -10,11 +10,12 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use chasqui_trust::Digest;
 use chasqui_trust::definition::{Consent, Platform};
+use chasqui_trust::order::Leaf;
 use chasqui_trust::order::ParameterValue;
 use chasqui_trust::people::Duty;
 use chasqui_trust::statement::Decision;
+use chasqui_trust::{Digest, verify_approvals, verify_request};
 use common::{Case, DAY, HOUR, T0, approval, device};
 
 struct Row {
@@ -596,4 +597,34 @@ fn one_key_for_the_root_is_stamped() {
     let mut case = Case::good();
     case.root.root.threshold = 1;
     assert!(case.run().unwrap().single_signer());
+}
+
+#[test]
+fn a_coordinator_takes_an_order_in_before_it_is_approved() {
+    let case = Case::good();
+    let (trust, catalogue) = case.trust();
+    let order = case.order_envelope().to_json();
+    let definition = case.definition_bytes();
+    let judge =
+        |leaves: &[Leaf], now| verify_request(&order, &definition, leaves, &trust, &catalogue, now);
+    // Before it is valid, too: waves are planned ahead.
+    let request = judge(&case.leaves, T0 - HOUR).unwrap();
+    assert_eq!(request.required_approvals(), 2);
+    assert_eq!(
+        judge(&case.leaves[..2], case.now_ms).unwrap_err().code(),
+        "ORDER_LEAF_PROOF_INVALID"
+    );
+    assert_eq!(
+        judge(&case.leaves, T0 + 2 * DAY).unwrap_err().code(),
+        "ORDER_EXPIRED"
+    );
+    let statements = case.bundle().statements;
+    let approved = |n: usize| {
+        verify_approvals(&request, &statements[..n], &trust, case.now_ms)
+            .map(|a| a.len())
+            .map_err(|e| e.code())
+    };
+    assert_eq!(approved(0), Err("APPROVALS_MISSING"));
+    assert_eq!(approved(1), Err("APPROVALS_MISSING"));
+    assert_eq!(approved(2), Ok(2));
 }
