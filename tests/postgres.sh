@@ -1,7 +1,8 @@
 #!/bin/sh
-# A private PostgreSQL for tests: own folder, own unix socket, a free loopback port, no durability.
-#   tests/postgres.sh start DIR   makes a server in DIR (must not exist) and prints its address
-#   tests/postgres.sh stop DIR    stops it and removes DIR
+# A private PostgreSQL for tests: own folder, a free loopback port, no durability.
+#   tests/postgres.sh start DIR [CERT KEY]   makes a server in DIR (must not exist) and prints its address; with a
+#                                            certificate and its key (PEM files) it takes TLS connections alone
+#   tests/postgres.sh stop DIR               stops it and removes DIR
 # Works as root (PostgreSQL itself refuses root, so it then runs as the user postgres) and as an ordinary user.
 set -eu
 
@@ -48,6 +49,15 @@ start() {
     cd /
     as_server "$bin/initdb" -D "$dir/data" -U chasqui -A trust -E UTF8 --locale=C -N >"$dir/initdb.log" 2>&1 ||
         die "initdb failed: $(tail -3 "$dir/initdb.log")"
+    tls=
+    if [ -n "$cert" ]; then
+        cp "$cert" "$dir/data/server.crt"
+        cp "$key" "$dir/data/server.key"
+        chmod 600 "$dir/data/server.key"
+        [ "$(id -u)" != 0 ] || chown postgres: "$dir/data/server.crt" "$dir/data/server.key"
+        echo 'hostssl all all 127.0.0.1/32 trust' >"$dir/data/pg_hba.conf"
+        tls='ssl = on'
+    fi
     tries=0
     while :; do
         port=$((20000 + $(od -An -N2 -tu2 /dev/urandom) % 12000))
@@ -61,6 +71,7 @@ full_page_writes = off
 max_connections = 300
 shared_buffers = 64MB
 max_pred_locks_per_transaction = 256
+$tls
 CONF
         if as_server "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 60 start >"$dir/start.log" 2>&1; then
             break
@@ -79,7 +90,10 @@ stop() {
     rm -rf "$dir"
 }
 
-[ $# = 2 ] || die "usage: postgres.sh start|stop DIR"
+usage="usage: postgres.sh start DIR [CERT KEY] | stop DIR"
+[ $# = 2 ] || [ $# = 4 ] || die "$usage"
+cert=${3:-}
+key=${4:-}
 case $2 in
 /*) dir=$2 ;;
 *) dir=$PWD/$2 ;;
@@ -87,5 +101,5 @@ esac
 case $1 in
 start) start ;;
 stop) stop ;;
-*) die "usage: postgres.sh start|stop DIR" ;;
+*) die "$usage" ;;
 esac

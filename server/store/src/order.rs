@@ -561,3 +561,10 @@ sql!(OUTPUT, "SELECT device_id, start_offset, bytes FROM order_output \
 pub fn output(tx: &mut Tx, order_id: &str) -> Result<Vec<(String, u64, Vec<u8>)>, StoreError> {
     tx.query(&OUTPUT, params![order_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
 }
+
+sql!(DEVICE_IDS, "SELECT device_id FROM order_targets WHERE order_id = $1 ORDER BY leaf_index");
+
+/// Ids of the machines of an order in the order of its tree.
+pub fn device_ids(tx: &mut Tx, order_id: &str) -> Result<Vec<String>, StoreError> {
+    tx.query(&DEVICE_IDS, params![order_id], |row| row.get(0))
+}

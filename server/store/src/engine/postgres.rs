@@ -379,6 +379,7 @@ pub(crate) fn failure(error: &postgres::Error, statement: Option<&Statement>) ->
     let unavailable = code.code().starts_with("08")
         || code.code().starts_with("57P")
         || code.code().starts_with("28")
+        || code.code().starts_with("58")
         || matches!(*code, SqlState::TOO_MANY_CONNECTIONS | SqlState::INVALID_CATALOG_NAME)
         || *code == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE;
     let (error, retry) = match code {
@@ -391,7 +392,9 @@ pub(crate) fn failure(error: &postgres::Error, statement: Option<&Statement>) ->
             (StoreError::Full(detail), false)
         }
         _ if unavailable => (StoreError::Unavailable(detail), false),
-        _ if code.code().starts_with("XX") => (StoreError::Corrupt(detail), false),
+        _ if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED => {
+            (StoreError::Corrupt(detail), false)
+        }
         _ => {
             let place = match db.position() {
                 Some(ErrorPosition::Original(at)) => format!(" at character {at}"),

@@ -109,7 +109,8 @@ impl Drop for Db {
     }
 }
 
-fn server_url() -> Option<String> {
+/// The server for tests; nothing when PostgreSQL is to be skipped.
+pub fn server_url() -> Option<String> {
     match std::env::var("CHASQUI_TEST_POSTGRES") {
         Ok(url) if url == "skip" => None,
         Ok(url) => Some(url),
