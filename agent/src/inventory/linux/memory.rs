@@ -1,0 +1,272 @@
+//! Memory: what the system can use, and the modules in their slots, which the firmware's table lists for root and the
+//! device manager's database for everybody.
+
+use chasqui_proto::v1;
+use v1::section_facts::Facts;
+
+use super::super::{Collector, Notes, Observation, Source, Unreadable, bounds};
+use super::placeholder;
+use super::smbios::{self, Smbios, Structure, kind};
+use super::udev::{self, Properties};
+
+const MEMINFO: &str = "/proc/meminfo";
+const MIB: u64 = 1 << 20;
+const MAX_SLOTS: u32 = 1_024;
+
+/// Memory types of the standard, by number.
+const TYPES: &[(u8, &str)] = &[
+    (0x03, "dram"),
+    (0x0f, "sdram"),
+    (0x12, "ddr"),
+    (0x13, "ddr2"),
+    (0x14, "ddr2"),
+    (0x18, "ddr3"),
+    (0x1a, "ddr4"),
+    (0x1b, "lpddr"),
+    (0x1c, "lpddr2"),
+    (0x1d, "lpddr3"),
+    (0x1e, "lpddr4"),
+    (0x20, "hbm"),
+    (0x21, "hbm2"),
+    (0x22, "ddr5"),
+    (0x23, "lpddr5"),
+    (0x24, "hbm3"),
+];
+
+/// Makes the memory section.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory;
+
+/// Slots with what sits in them.
+struct Modules {
+    slots: u32,
+    modules: Vec<v1::MemoryModule>,
+    /// True when a module's size is not told: then there is no sum.
+    unsized_module: bool,
+}
+
+impl Collector for Memory {
+    fn kind(&self) -> v1::SectionKind {
+        v1::SectionKind::Memory
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn collect(&self, source: &Source) -> Observation {
+        let mut notes = Notes::new(self.kind());
+        let meminfo = source.text(MEMINFO, 1 << 16);
+        let field = |name: &str| {
+            meminfo
+                .as_ref()
+                .map_err(Clone::clone)
+                .and_then(|text| meminfo_bytes(text, name))
+        };
+        let mut facts = v1::MemoryFacts {
+            // Whole MiB: kernels of one machine differ by some KiB from start to start, which is no change of memory.
+            visible_bytes: notes.take(
+                "visible_bytes",
+                MEMINFO,
+                field("MemTotal").map(|bytes| bytes / MIB * MIB),
+            ),
+            swap_bytes: notes.take("swap_bytes", MEMINFO, field("SwapTotal")),
+            ..v1::MemoryFacts::default()
+        };
+        let attempts = [
+            (smbios::TABLE, from_table(source)),
+            (udev::DMI_ENTRY, from_udev(source)),
+        ];
+        if let Some(found) = notes.first("modules", attempts) {
+            facts.slots = Some(found.slots);
+            let total = found
+                .modules
+                .iter()
+                .filter_map(|module| module.size_bytes)
+                .fold(0_u64, u64::saturating_add);
+            if found.unsized_module {
+                notes.unread(
+                    "installed_bytes",
+                    Unreadable::no_source("a module does not tell its size"),
+                );
+            } else {
+                facts.installed_bytes = Some(total);
+            }
+            facts.modules = found.modules;
+        } else {
+            let why = || Unreadable::no_source("the modules could not be read");
+            notes.unread("installed_bytes", why());
+            notes.unread("slots", why());
+        }
+        Observation {
+            facts: Facts::Memory(facts),
+            notes,
+        }
+    }
+}
+
+/// A field of meminfo, in bytes.
+pub fn meminfo_bytes(text: &str, name: &str) -> Result<u64, Unreadable> {
+    let value = text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(field, _)| *field == name)
+        .map(|(_, value)| value.trim())
+        .ok_or_else(|| Unreadable::malformed(format!("{MEMINFO}: no {name}")))?;
+    value
+        .strip_suffix(" kB")
+        .and_then(|kib| kib.trim().parse::<u64>().ok())
+        .and_then(|kib| kib.checked_mul(1_024))
+        .ok_or_else(|| Unreadable::malformed(format!("{MEMINFO}: {name} {value:.40}")))
+}
+
+fn from_table(source: &Source) -> Result<Modules, Unreadable> {
+    let table = Smbios::read(source)?;
+    // A table cut short would list some modules as if they were all.
+    if let Some(fault) = table.fault() {
+        return Err(fault);
+    }
+    let system_memory = |array: &&Structure| array.byte(5) == Some(0x03);
+    let arrays: Vec<u16> = table
+        .all(kind::MEMORY_ARRAY)
+        .filter(system_memory)
+        .map(|array| array.handle)
+        .collect();
+    let devices: Vec<&Structure> = table
+        .all(kind::MEMORY_DEVICE)
+        // Slots for firmware chips belong to other arrays.
+        .filter(|device| {
+            let array = device.word(4);
+            arrays.is_empty() || array.is_none_or(|array| arrays.contains(&array))
+        })
+        .collect();
+    if devices.is_empty() {
+        return Err(Unreadable::no_source(format!(
+            "{}: no memory devices",
+            smbios::TABLE
+        )));
+    }
+    let listed = u32::try_from(devices.len()).unwrap_or(u32::MAX);
+    let promised: u32 = table
+        .all(kind::MEMORY_ARRAY)
+        .filter(system_memory)
+        .filter_map(|array| array.word(0x0d))
+        .map(u32::from)
+        .fold(0, u32::saturating_add);
+    // Some firmware promises more slots than the board has structures for, but never the other way round.
+    let slots = if promised == 0 {
+        listed
+    } else {
+        promised.max(listed)
+    };
+    if slots > MAX_SLOTS {
+        return Err(Unreadable::malformed(format!(
+            "{}: {slots} memory slots",
+            smbios::TABLE
+        )));
+    }
+    let mut found = Modules {
+        slots,
+        modules: Vec::new(),
+        unsized_module: false,
+    };
+    for device in devices {
+        match device.word(0x0c) {
+            // An empty slot.
+            Some(0) => continue,
+            None | Some(0xffff) => found.unsized_module = true,
+            Some(_) => {}
+        }
+        found.modules.push(module(device));
+    }
+    sort(&mut found.modules);
+    Ok(found)
+}
+
+fn module(device: &Structure) -> v1::MemoryModule {
+    let text = |offset| {
+        placeholder::refuse(device.text(offset))
+            .ok()
+            .and_then(|text| bounds::some_text(&text))
+    };
+    let size_bytes = match device.word(0x0c) {
+        None | Some(0xffff) => None,
+        Some(0x7fff) => device
+            .dword(0x1c)
+            .map(|mib| u64::from(mib & 0x7fff_ffff).saturating_mul(MIB)),
+        Some(kib) if kib & 0x8000 != 0 => Some(u64::from(kib & 0x7fff) * 1_024),
+        Some(mib) => Some(u64::from(mib) * MIB),
+    };
+    let speed_mts = match device.word(0x15) {
+        None | Some(0) => None,
+        Some(0xffff) => device.dword(0x54).filter(|speed| *speed != 0),
+        Some(speed) => Some(u32::from(speed)),
+    };
+    v1::MemoryModule {
+        slot: slot(text(0x10), text(0x11)),
+        size_bytes,
+        r#type: device.byte(0x12).and_then(|number| {
+            TYPES
+                .iter()
+                .find(|(known, _)| *known == number)
+                .map(|(_, name)| (*name).to_owned())
+        }),
+        speed_mts,
+        manufacturer: text(0x17),
+        part_number: text(0x1a),
+        serial: text(0x18),
+    }
+}
+
+/// The locator; with the bank's name in front, since boards exist whose locators repeat from bank to bank.
+fn slot(locator: Option<String>, bank: Option<String>) -> Option<String> {
+    match (bank, locator) {
+        (Some(bank), Some(locator)) if bank != locator => Some(format!("{bank} / {locator}")),
+        (bank, locator) => locator.or(bank),
+    }
+}
+
+fn from_udev(source: &Source) -> Result<Modules, Unreadable> {
+    let properties = Properties::read(source, udev::DMI_ENTRY)?;
+    let slots: u32 = properties
+        .get("MEMORY_ARRAY_NUM_DEVICES")
+        .and_then(|text| text.parse().ok())
+        .filter(|slots| *slots <= MAX_SLOTS)
+        .ok_or_else(|| {
+            Unreadable::no_source(format!("{}: no memory modules in it", udev::DMI_ENTRY))
+        })?;
+    let mut found = Modules {
+        slots,
+        modules: Vec::new(),
+        unsized_module: false,
+    };
+    for number in 0..slots {
+        let raw = |name: &str| properties.get(&format!("MEMORY_DEVICE_{number}_{name}"));
+        let text = |name: &str| {
+            raw(name)
+                .filter(|text| !placeholder::is_filler(text))
+                .and_then(bounds::some_text)
+        };
+        // A slot without any of these has no entry at all.
+        if raw("PRESENT") == Some("0") || (raw("SIZE").is_none() && raw("LOCATOR").is_none()) {
+            continue;
+        }
+        let size_bytes = raw("SIZE").and_then(|text| text.parse().ok());
+        found.unsized_module |= size_bytes.is_none();
+        found.modules.push(v1::MemoryModule {
+            slot: slot(text("LOCATOR"), text("BANK_LOCATOR")),
+            size_bytes,
+            r#type: text("TYPE").map(|name| name.to_lowercase()),
+            speed_mts: raw("SPEED_MTS").and_then(|text| text.parse().ok()),
+            manufacturer: text("MANUFACTURER"),
+            part_number: text("PART_NUMBER"),
+            serial: text("SERIAL_NUMBER"),
+        });
+    }
+    sort(&mut found.modules);
+    Ok(found)
+}
+
+fn sort(modules: &mut [v1::MemoryModule]) {
+    modules.sort_by(|a, b| (&a.slot, &a.serial).cmp(&(&b.slot, &b.serial)));
+}

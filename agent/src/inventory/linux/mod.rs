@@ -1,0 +1,33 @@
+//! Collectors for Linux: `/proc`, `/sys`, the firmware's tables, the package managers' databases. No commands are run
+//! and no right beyond an ordinary account's is asked for.
+
+pub mod block;
+pub mod cpu;
+pub mod disks;
+pub mod filesystems;
+pub mod firmware;
+pub mod hardware;
+pub mod identity;
+pub mod memory;
+pub mod network;
+pub mod operating_system;
+pub mod placeholder;
+pub mod smbios;
+pub mod software;
+pub mod udev;
+pub mod virtualization;
+pub mod volatile;
+
+use super::Collector;
+
+/// Every collector of this system, in the order of section kinds.
+pub static COLLECTORS: &[&dyn Collector] = &[
+    &identity::Identity,
+    &hardware::Hardware,
+    &cpu::Cpu,
+    &memory::Memory,
+    &disks::Disks,
+    &network::Network,
+    &operating_system::OperatingSystem,
+    &software::Software,
+];

@@ -1,0 +1,88 @@
+//! Installed software, from the databases of the package managers, without running any. A manager whose folder is not
+//! there has installed nothing; one whose database cannot be read is said to be unread.
+
+mod dpkg;
+mod flatpak;
+mod pacman;
+mod rpm;
+mod snap;
+
+use chasqui_proto::v1;
+use v1::section_facts::Facts;
+
+use super::super::{Collector, Notes, Observation, Source, Unreadable, bounds};
+
+/// Most programs in the section.
+pub const MAX_ITEMS: usize = 20_000;
+
+/// Makes the software section.
+#[derive(Clone, Copy, Debug)]
+pub struct Software;
+
+/// What one manager has installed: where that was read, and the items. `None` when the manager is not there.
+type Listed = Option<(String, Result<Vec<v1::Software>, Unreadable>)>;
+
+impl Collector for Software {
+    fn kind(&self) -> v1::SectionKind {
+        v1::SectionKind::Software
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn collect(&self, source: &Source) -> Observation {
+        let mut notes = Notes::new(self.kind());
+        let mut items = Vec::new();
+        let mut managers = 0;
+        for (name, listed) in [
+            ("dpkg", dpkg::list(source)),
+            ("rpm", rpm::list(source, &mut notes)),
+            ("pacman", pacman::list(source)),
+            ("flatpak", flatpak::list(source)),
+            ("snap", snap::list(source)),
+        ] {
+            if let Some((path, read)) = listed {
+                managers += 1;
+                items.extend(notes.take(name, &path, read).unwrap_or_default());
+            }
+        }
+        if managers == 0 {
+            let why = "none of dpkg, rpm, pacman, flatpak and snap keeps a database here";
+            notes.unread("items", Unreadable::no_source(why));
+        }
+        items.sort_by(|a, b| key(a).cmp(&key(b)));
+        items.dedup();
+        if items.len() > MAX_ITEMS {
+            let why = format!("{} programs, at most {MAX_ITEMS} are kept", items.len());
+            notes.unread("items", Unreadable::too_large(why));
+            items.truncate(MAX_ITEMS);
+        }
+        Observation {
+            facts: Facts::Software(v1::SoftwareFacts { items }),
+            notes,
+        }
+    }
+}
+
+type Key<'a> = (&'a str, &'a str, &'a Option<String>, &'a str, Option<i64>);
+
+fn key(item: &v1::Software) -> Key<'_> {
+    (
+        &item.source,
+        &item.name,
+        &item.architecture,
+        &item.version,
+        item.installed_at_ms,
+    )
+}
+
+/// A cleaned item; `None` without a name or a version, for an item without them says nothing.
+fn item(source: &str, name: &str, version: &str) -> Option<v1::Software> {
+    Some(v1::Software {
+        name: bounds::some_text(name)?,
+        version: bounds::some_text(version)?,
+        source: source.to_owned(),
+        ..v1::Software::default()
+    })
+}

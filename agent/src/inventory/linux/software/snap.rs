@@ -1,0 +1,59 @@
+//! Snaps: each mounted revision tells its name and version in `meta/snap.yaml`; the `current` link says which one is used.
+
+use chasqui_proto::v1;
+
+use super::super::super::{Source, Unreadable, bounds};
+use super::{Listed, MAX_ITEMS};
+
+const SNAPS: &str = "/snap";
+
+/// The installed snaps.
+pub fn list(source: &Source) -> Listed {
+    if source.exists("/var/lib/snapd/snaps") == Ok(false) {
+        return None;
+    }
+    match source.list(SNAPS) {
+        Ok(names) => Some((SNAPS.to_owned(), read(source, &names))),
+        Err(why) if why.is_no_source() => None,
+        Err(why) => Some((SNAPS.to_owned(), Err(why))),
+    }
+}
+
+fn read(source: &Source, names: &[String]) -> Result<Vec<v1::Software>, Unreadable> {
+    let mut items = Vec::new();
+    for name in names.iter().take(MAX_ITEMS) {
+        let path = format!("{SNAPS}/{name}/current/meta/snap.yaml");
+        let text = match source.text(&path, 1 << 20) {
+            Ok(text) => text,
+            // `bin`, the readme, and snaps that are switched off.
+            Err(why) if why.is_no_source() => continue,
+            Err(why) => return Err(why),
+        };
+        let field = |wanted: &str| {
+            text.lines()
+                .filter_map(|line| line.split_once(':'))
+                .find(|(field, _)| *field == wanted)
+                .map(|(_, value)| value.trim().trim_matches(['\'', '"']))
+        };
+        let item = field("version").and_then(|version| super::item("snap", name, version));
+        let mut item = item.ok_or_else(|| Unreadable::malformed(format!("{path}: no version")))?;
+        item.architecture = architecture(&text);
+        items.push(item);
+    }
+    Ok(items)
+}
+
+/// The first of the list under `architectures:`, in either form of YAML lists.
+fn architecture(text: &str) -> Option<String> {
+    let mut lines = text
+        .lines()
+        .skip_while(|line| !line.starts_with("architectures:"));
+    let (_, inline) = lines.next()?.split_once(':')?;
+    let inline = inline.trim().trim_start_matches('[').trim_end_matches(']');
+    let first = if inline.is_empty() {
+        lines.next()?.trim().strip_prefix('-')?
+    } else {
+        inline.split(',').next()?
+    };
+    bounds::some_text(first.trim().trim_matches(['\'', '"']))
+}

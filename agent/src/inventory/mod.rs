@@ -1,0 +1,141 @@
+//! What this machine is: collectors that read files and system calls, and the sections they make. Knows nothing of the
+//! link, of the coordinator or of what a section is used for.
+//!
+//! Three rules hold for every collector. What could not be read is said (`unread`, with the reason) and never looks like
+//! an absent thing. A section holds stable facts alone, in a fixed order, so an unchanged machine gives the same bytes;
+//! what changes by itself (free space, uptime) travels as volatile facts. And everything read is bounded: files, lists
+//! and strings, for the machine may lie.
+
+pub mod bounds;
+mod date;
+pub mod linux;
+mod observation;
+mod render;
+mod source;
+mod summary;
+mod wire;
+mod words;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use chasqui_proto::v1;
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+pub use observation::{Notes, Observation, Unreadable};
+pub use render::{render_facts, render_json};
+pub use source::{CAPTURE_NOTES, Source, Space, Times};
+pub use summary::{Summary, SystemDisk, summary};
+pub use wire::{WireError, decode, encode};
+pub use words::render_text;
+
+/// Largest encoding of one section's facts, in bytes.
+pub const MAX_FACTS_BYTES: usize = 8 << 20;
+/// Most `unread` entries of a section.
+pub const MAX_UNREAD: usize = 500;
+
+/// One observation of a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inventory {
+    /// One per kind, in the order of [`v1::SectionKind`].
+    pub sections: Vec<v1::Section>,
+    /// What changes by itself.
+    pub volatile: v1::VolatileFacts,
+}
+
+impl Inventory {
+    /// The section of one kind.
+    pub fn section(&self, kind: v1::SectionKind) -> Option<&v1::Section> {
+        self.sections
+            .iter()
+            .find(|section| section.kind == i32::from(kind))
+    }
+
+    /// The decoded facts of one kind; `None` when the section is missing or its bytes are not facts.
+    pub fn facts(&self, kind: v1::SectionKind) -> Option<v1::SectionFacts> {
+        let section = self.section(kind)?;
+        v1::SectionFacts::decode(section.facts.clone()).ok()
+    }
+}
+
+/// Reads one section. A collector is a value without state: the same source gives the same observation.
+pub trait Collector: Sync {
+    /// The section it makes.
+    fn kind(&self) -> v1::SectionKind;
+    /// Rises when the collector reads more or better; not part of the digest.
+    fn version(&self) -> u32;
+    /// Reads the section. Never fails as a whole: what could not be read is noted.
+    fn collect(&self, source: &Source) -> Observation;
+}
+
+/// Reads every section and the volatile facts. `now_ms` is the time of the observation.
+pub fn collect(source: &Source, now_ms: i64) -> Inventory {
+    let sections = linux::COLLECTORS
+        .iter()
+        .map(|collector| observe(*collector, source, now_ms))
+        .collect();
+    Inventory {
+        sections,
+        volatile: linux::volatile::read(source, now_ms),
+    }
+}
+
+/// The name of a section's kind in group names and JSON: `operating_system`.
+pub fn kind_name(kind: v1::SectionKind) -> &'static str {
+    match kind {
+        v1::SectionKind::Unspecified => "unspecified",
+        v1::SectionKind::Identity => "identity",
+        v1::SectionKind::Hardware => "hardware",
+        v1::SectionKind::Cpu => "cpu",
+        v1::SectionKind::Memory => "memory",
+        v1::SectionKind::Disks => "disks",
+        v1::SectionKind::Network => "network",
+        v1::SectionKind::OperatingSystem => "operating_system",
+        v1::SectionKind::Software => "software",
+    }
+}
+
+fn observe(collector: &dyn Collector, source: &Source, now_ms: i64) -> v1::Section {
+    let kind = collector.kind();
+    // A defect in one collector must cost one section, not the machine's whole inventory.
+    let observed = catch_unwind(AssertUnwindSafe(|| collector.collect(source)));
+    let (facts, notes) = match observed {
+        Ok(observation) => (Some(observation.facts), observation.notes),
+        Err(_) => {
+            let mut notes = Notes::new(kind);
+            notes.unread("", Unreadable::io("the collector failed; please report it"));
+            (None, notes)
+        }
+    };
+    let (unread, provenance) = notes.finish();
+    let mut encoded = v1::SectionFacts {
+        facts,
+        unread: unread.clone(),
+    }
+    .encode_to_vec();
+    if encoded.len() > MAX_FACTS_BYTES {
+        let mut unread = unread;
+        unread.push(v1::Unread {
+            group: kind_name(kind).to_owned(),
+            reason: v1::UnreadReason::TooLarge.into(),
+            detail: format!(
+                "{} bytes of facts, at most {MAX_FACTS_BYTES}",
+                encoded.len()
+            ),
+        });
+        encoded = v1::SectionFacts {
+            facts: None,
+            unread,
+        }
+        .encode_to_vec();
+    }
+    v1::Section {
+        kind: kind.into(),
+        digest: Sha256::digest(&encoded).to_vec().into(),
+        facts: encoded.into(),
+        provenance,
+        observed_at_ms: now_ms,
+        collector_version: collector.version(),
+        changed_at_ms: 0,
+    }
+}
