@@ -65,8 +65,11 @@ pub fn write(store: &Store, path: &Path) -> Result<Summary, StoreError> {
                 )));
             }
             std::fs::rename(&beside, path).map_err(|error| write_failed(&error))?;
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            chasqui_base::durable::sync_dir(folder.unwrap_or(Path::new("."))).map_err(|error| write_failed(&error))?;
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            chasqui_base::durable::sync_dir(folder.unwrap_or(Path::new(".")))
+                .map_err(|error| write_failed(&error))?;
             Ok(written)
         });
     if written.is_err() {
@@ -128,7 +131,6 @@ fn restore_here(path: &Path, address: Address) -> Result<Restored, StoreError> {
             engine::postgres::Pool::new(*config, tls, 0).connect()?
         }
     };
-    tx.writing = true;
     // Emptiness is judged before the schema is touched: a wrong address must not even migrate somebody's store.
     refuse_unless_empty(&mut tx)?;
     migrate::bring_up(&mut tx, migrate::Target::Apply(version))?;
@@ -141,16 +143,25 @@ fn restore_here(path: &Path, address: Address) -> Result<Restored, StoreError> {
         refuse_unless_empty(tx)?;
         let rows = load(tx, path)?;
         if rows != summary.rows {
-            return Err(StoreError::Backup("it changed while it was restored".to_owned()));
+            return Err(StoreError::Backup(
+                "it changed while it was restored".to_owned(),
+            ));
         }
         meta::raise_epoch(tx)
     })?;
     migrate::bring_up(&mut tx, migrate::target(true))?;
     let report = in_transaction(&mut tx, |tx| log::check(tx, None))?;
-    Ok(Restored { summary, epoch, report })
+    Ok(Restored {
+        summary,
+        epoch,
+        report,
+    })
 }
 
-fn in_transaction<T>(tx: &mut Tx, work: impl FnOnce(&mut Tx) -> Result<T, StoreError>) -> Result<T, StoreError> {
+fn in_transaction<T>(
+    tx: &mut Tx,
+    work: impl FnOnce(&mut Tx) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     migrate::control(tx, "BEGIN")?;
     let done = work(tx);
     tx.failed = None;
@@ -218,7 +229,11 @@ fn load(tx: &mut Tx, path: &Path) -> Result<u64, StoreError> {
     loop {
         part = match part {
             Part::End { .. } => return Ok(rows),
-            Part::Row(_) => return Err(StoreError::Backup("a row stands before any table".to_owned())),
+            Part::Row(_) => {
+                return Err(StoreError::Backup(
+                    "a row stands before any table".to_owned(),
+                ));
+            }
             Part::Table { name, columns } => {
                 let fits = known.iter().any(|table| {
                     table.name == name
@@ -226,16 +241,19 @@ fn load(tx: &mut Tx, path: &Path) -> Result<u64, StoreError> {
                         && columns.iter().all(|column| table.columns.contains(column))
                 });
                 if !fits {
-                    return Err(StoreError::Backup(format!("table {name} is not the one of this schema version")));
+                    return Err(StoreError::Backup(format!(
+                        "table {name} is not the one of this schema version"
+                    )));
                 }
                 let mut after = None;
-                rows += engine::bulk::load_table(tx, &name, &columns, &mut || match reader.next()? {
-                    Part::Row(row) => Ok(Some(row)),
-                    other => {
-                        after = Some(other);
-                        Ok(None)
-                    }
-                })?;
+                rows +=
+                    engine::bulk::load_table(tx, &name, &columns, &mut || match reader.next()? {
+                        Part::Row(row) => Ok(Some(row)),
+                        other => {
+                            after = Some(other);
+                            Ok(None)
+                        }
+                    })?;
                 after.ok_or_else(|| StoreError::Backup(format!("table {name} has no end")))?
             }
         };

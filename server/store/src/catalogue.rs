@@ -56,8 +56,9 @@ sql_engines!(
 pub(crate) fn tables(tx: &mut Tx) -> Result<Vec<Table>, StoreError> {
     let mut names: Vec<String> = tx.query(&CATALOGUE_TABLES, &[], |row| row.get(0))?;
     names.retain(|name| name != "schema_migrations");
-    let references: Vec<(String, String)> =
-        tx.query(&CATALOGUE_REFERENCES, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let references: Vec<(String, String)> = tx.query(&CATALOGUE_REFERENCES, &[], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
     let mut ordered: Vec<String> = Vec::new();
     while !names.is_empty() {
         let (ready, waiting): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| {

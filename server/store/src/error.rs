@@ -5,7 +5,9 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// No room: disk, quota or file-size limit. The next write works once there is room again.
-    #[error("the database has no room to write ({0}): free disk space or raise the quota; nothing was changed")]
+    #[error(
+        "the database has no room to write ({0}): free disk space or raise the quota; nothing was changed"
+    )]
     Full(String),
     /// The database cannot be reached or was lost on the way. For a write the caller cannot know whether it happened:
     /// repeat it with the same `request_id`.
@@ -21,7 +23,9 @@ pub enum StoreError {
     #[error("the database refuses the row: {0}")]
     Constraint(String),
     /// The file or its content is damaged, or a stored value is not what its column promises.
-    #[error("the database is damaged ({0}): stop the server, keep a copy of the data folder and restore the last backup")]
+    #[error(
+        "the database is damaged ({0}): stop the server, keep a copy of the data folder and restore the last backup"
+    )]
     Corrupt(String),
     /// The schema was made by a newer program.
     #[error(
@@ -72,7 +76,9 @@ pub enum StoreError {
     #[error("{0}")]
     Config(String),
     /// The same `request_id` came with another method or body.
-    #[error("request_id {0} was already used for another request: make a fresh one for a new request")]
+    #[error(
+        "request_id {0} was already used for another request: make a fresh one for a new request"
+    )]
     RequestIdReused(String),
     /// A closure panicked: a defect of this program. Its changes were rolled back, alone.
     #[error("a change failed inside ({0}) and was rolled back")]
@@ -91,6 +97,9 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without anything being changed in it (same `request_id`).
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Full(_) | Self::Unavailable(_) | Self::Conflict(_))
+        matches!(
+            self,
+            Self::Full(_) | Self::Unavailable(_) | Self::Conflict(_)
+        )
     }
 }

@@ -101,7 +101,10 @@ sql!(
      WHERE e.at_ms < $1 OR (e.at_ms = $1 AND e.id < $2)
      ORDER BY e.at_ms DESC, e.id DESC LIMIT $3"
 );
-sql!(EVENT_ERASE, "DELETE FROM event_personal WHERE event_id = $1");
+sql!(
+    EVENT_ERASE,
+    "DELETE FROM event_personal WHERE event_id = $1"
+);
 
 /// Appends an event, in the transaction of the change it records.
 ///
@@ -112,7 +115,10 @@ sql!(EVENT_ERASE, "DELETE FROM event_personal WHERE event_id = $1");
 /// [`StoreError::Invalid`] when `data` or `personal` is longer than [`MAX_TEXT`]; else as [`Tx::execute`].
 pub fn append(tx: &mut Tx, new: NewEvent<'_>) -> Result<Event, StoreError> {
     let data = new.data.to_string();
-    for (name, length) in [("data", data.len()), ("personal text", new.personal.map_or(0, str::len))] {
+    for (name, length) in [
+        ("data", data.len()),
+        ("personal text", new.personal.map_or(0, str::len)),
+    ] {
         if length > MAX_TEXT {
             return Err(StoreError::Invalid(format!(
                 "the {name} of event {} has {length} bytes, at most {MAX_TEXT} fit",
@@ -120,9 +126,11 @@ pub fn append(tx: &mut Tx, new: NewEvent<'_>) -> Result<Event, StoreError> {
             )));
         }
     }
-    let seq: i64 = tx.query_one(&EVENT_NEXT_SEQ, params![new.subject_kind, new.subject_id], |row| {
-        row.get(0)
-    })?;
+    let seq: i64 = tx.query_one(
+        &EVENT_NEXT_SEQ,
+        params![new.subject_kind, new.subject_id],
+        |row| row.get(0),
+    )?;
     let id = chasqui_base::clock::new_id().to_string();
     let salt = match new.personal {
         Some(_) => Some(fresh_salt()?),
@@ -183,7 +191,12 @@ pub fn list(
 ) -> Result<Vec<Event>, StoreError> {
     tx.query(
         &EVENT_LIST,
-        params![subject_kind, subject_id, after_seq, limit.clamp(1, MAX_PAGE)],
+        params![
+            subject_kind,
+            subject_id,
+            after_seq,
+            limit.clamp(1, MAX_PAGE)
+        ],
         read,
     )
 }
@@ -193,7 +206,12 @@ pub fn list(
 ///
 /// # Errors
 /// As [`Tx::query`].
-pub fn latest(tx: &mut Tx, before_ms: i64, before_id: &str, limit: i64) -> Result<Vec<Event>, StoreError> {
+pub fn latest(
+    tx: &mut Tx,
+    before_ms: i64,
+    before_id: &str,
+    limit: i64,
+) -> Result<Vec<Event>, StoreError> {
     tx.query(
         &EVENT_LATEST,
         params![before_ms, before_id, limit.clamp(1, MAX_PAGE)],
@@ -280,7 +298,8 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Event, StoreError> {
 
 fn fresh_salt() -> Result<[u8; 16], StoreError> {
     let mut salt = [0; 16];
-    getrandom::fill(&mut salt)
-        .map_err(|error| StoreError::Unavailable(format!("the system gives no random numbers: {error}")))?;
+    getrandom::fill(&mut salt).map_err(|error| {
+        StoreError::Unavailable(format!("the system gives no random numbers: {error}"))
+    })?;
     Ok(salt)
 }

@@ -9,7 +9,10 @@ sql!(
      ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until_ms = excluded.until_ms
      WHERE leases.holder = excluded.holder OR leases.until_ms <= $4"
 );
-sql!(LEASE_GIVE_BACK, "DELETE FROM leases WHERE name = $1 AND holder = $2");
+sql!(
+    LEASE_GIVE_BACK,
+    "DELETE FROM leases WHERE name = $1 AND holder = $2"
+);
 sql!(
     JOB_MARK,
     "INSERT INTO jobs_done (job, subject, due_ms, done_at_ms) VALUES ($1, $2, $3, $4)
@@ -35,7 +38,8 @@ pub fn take(tx: &mut Tx, name: &str, holder: &str, length_ms: i64) -> Result<boo
 /// # Errors
 /// As [`Tx::execute`].
 pub fn give_back(tx: &mut Tx, name: &str, holder: &str) -> Result<(), StoreError> {
-    tx.execute(&LEASE_GIVE_BACK, params![name, holder]).map(|_| ())
+    tx.execute(&LEASE_GIVE_BACK, params![name, holder])
+        .map(|_| ())
 }
 
 /// Marks a job done for a subject and due time.
@@ -45,7 +49,13 @@ pub fn give_back(tx: &mut Tx, name: &str, holder: &str) -> Result<(), StoreError
 ///
 /// # Errors
 /// As [`Tx::execute`].
-pub fn mark_done(tx: &mut Tx, job: &str, subject: &str, due_ms: i64, now_ms: i64) -> Result<bool, StoreError> {
+pub fn mark_done(
+    tx: &mut Tx,
+    job: &str,
+    subject: &str,
+    due_ms: i64,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
     Ok(tx.execute(&JOB_MARK, params![job, subject, due_ms, now_ms])? > 0)
 }
 

@@ -57,9 +57,18 @@ sql!(
      WHERE e.leaf_index IS NULL AND e.id > $1
      ORDER BY e.id LIMIT $2"
 );
-sql!(LOG_PLACE, "UPDATE events SET leaf_index = $2 WHERE id = $1 AND leaf_index IS NULL");
-sql!(LOG_NODE_ADD, "INSERT INTO log_nodes (level, idx, hash) VALUES ($1, $2, $3)");
-sql!(LOG_NODE, "SELECT hash FROM log_nodes WHERE level = $1 AND idx = $2");
+sql!(
+    LOG_PLACE,
+    "UPDATE events SET leaf_index = $2 WHERE id = $1 AND leaf_index IS NULL"
+);
+sql!(
+    LOG_NODE_ADD,
+    "INSERT INTO log_nodes (level, idx, hash) VALUES ($1, $2, $3)"
+);
+sql!(
+    LOG_NODE,
+    "SELECT hash FROM log_nodes WHERE level = $1 AND idx = $2"
+);
 sql!(
     LOG_CHECKPOINT_ADD,
     "INSERT INTO log_checkpoints (size, root_hash, at_ms, signature, key_id) VALUES ($1, $2, $3, $4, $5)"
@@ -81,7 +90,11 @@ pub fn seal(
     limit: i64,
     sign: impl Fn(&Checkpoint) -> Result<Signature, StoreError>,
 ) -> Result<Option<SignedCheckpoint>, StoreError> {
-    let waiting = tx.query(&LOG_UNSEALED, params!["", limit.clamp(1, MAX_BATCH)], event::read)?;
+    let waiting = tx.query(
+        &LOG_UNSEALED,
+        params!["", limit.clamp(1, MAX_BATCH)],
+        event::read,
+    )?;
     if waiting.is_empty() {
         return Ok(None);
     }
@@ -89,10 +102,16 @@ pub fn seal(
     for event in &waiting {
         let index = to_i64(tree.size())?;
         if tx.execute(&LOG_PLACE, params![&event.id, index])? != 1 {
-            return Err(StoreError::Log(format!("event {} was sealed by somebody else", event.id)));
+            return Err(StoreError::Log(format!(
+                "event {} was sealed by somebody else",
+                event.id
+            )));
         }
         for (level, index, hash) in tree.push(merkle::leaf_hash(&event::leaf_bytes(event))) {
-            tx.execute(&LOG_NODE_ADD, params![level, to_i64(index)?, hex::encode(hash)])?;
+            tx.execute(
+                &LOG_NODE_ADD,
+                params![level, to_i64(index)?, hex::encode(hash)],
+            )?;
         }
     }
     let checkpoint = Checkpoint {
@@ -111,7 +130,10 @@ pub fn seal(
             &signature.key_id
         ],
     )?;
-    Ok(Some(SignedCheckpoint { checkpoint, signature }))
+    Ok(Some(SignedCheckpoint {
+        checkpoint,
+        signature,
+    }))
 }
 
 /// The last checkpoint.
@@ -138,8 +160,15 @@ pub fn prove(tx: &mut Tx, event: &Event, size: i64) -> Result<Vec<Hash>, StoreEr
     let index = event
         .leaf_index
         .filter(|index| (0..size).contains(index))
-        .ok_or_else(|| StoreError::Log(format!("event {} is not in the first {size} leaves", event.id)))?;
-    merkle::inclusion(to_u64(index)?, to_u64(size)?, &mut |level, index| node(tx, level, index))
+        .ok_or_else(|| {
+            StoreError::Log(format!(
+                "event {} is not in the first {size} leaves",
+                event.id
+            ))
+        })?;
+    merkle::inclusion(to_u64(index)?, to_u64(size)?, &mut |level, index| {
+        node(tx, level, index)
+    })
 }
 
 /// The tree as sealed so far.
@@ -150,12 +179,15 @@ fn frontier(tx: &mut Tx) -> Result<Frontier, StoreError> {
     for (level, index) in merkle::peak_places(size) {
         hashes.push(node(tx, level, index)?);
     }
-    Frontier::from_peaks(size, hashes).ok_or_else(|| StoreError::Log("the stored tree has no peaks".to_owned()))
+    Frontier::from_peaks(size, hashes)
+        .ok_or_else(|| StoreError::Log("the stored tree has no peaks".to_owned()))
 }
 
 fn node(tx: &mut Tx, level: u32, index: u64) -> Result<Hash, StoreError> {
-    let text: Option<String> = tx.query_opt(&LOG_NODE, params![level, to_i64(index)?], |row| row.get(0))?;
-    let text = text.ok_or_else(|| StoreError::Log(format!("node {index} of level {level} is missing")))?;
+    let text: Option<String> =
+        tx.query_opt(&LOG_NODE, params![level, to_i64(index)?], |row| row.get(0))?;
+    let text =
+        text.ok_or_else(|| StoreError::Log(format!("node {index} of level {level} is missing")))?;
     hash_of(&text)
 }
 
@@ -176,7 +208,8 @@ fn read_checkpoint(row: &crate::Row<'_>) -> Result<SignedCheckpoint, StoreError>
 
 fn hash_of(text: &str) -> Result<Hash, StoreError> {
     let mut hash = [0; 32];
-    hex::decode_to_slice(text, &mut hash).map_err(|_| StoreError::Log(format!("{text:?} is no SHA-256 hash")))?;
+    hex::decode_to_slice(text, &mut hash)
+        .map_err(|_| StoreError::Log(format!("{text:?} is no SHA-256 hash")))?;
     Ok(hash)
 }
 

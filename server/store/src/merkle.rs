@@ -81,7 +81,10 @@ impl Frontier {
 
 /// Levels of the full subtrees of a tree, left to right.
 pub fn peak_levels(size: u64) -> Vec<u32> {
-    (0..u64::BITS).rev().filter(|level| size >> level & 1 == 1).collect()
+    (0..u64::BITS)
+        .rev()
+        .filter(|level| size >> level & 1 == 1)
+        .collect()
 }
 
 /// Places (level, index) of the full subtrees of a tree, left to right.
@@ -100,7 +103,11 @@ pub fn peak_places(size: u64) -> Vec<(u32, u64)> {
 ///
 /// # Errors
 /// Those of `node`. An `index` outside the tree gives an empty proof.
-pub fn inclusion<E>(index: u64, size: u64, node: &mut impl FnMut(u32, u64) -> Result<Hash, E>) -> Result<Vec<Hash>, E> {
+pub fn inclusion<E>(
+    index: u64,
+    size: u64,
+    node: &mut impl FnMut(u32, u64) -> Result<Hash, E>,
+) -> Result<Vec<Hash>, E> {
     if index >= size {
         return Ok(Vec::new());
     }
@@ -146,7 +153,11 @@ pub fn root_of_inclusion(leaf: Hash, index: u64, size: u64, proof: &[Hash]) -> O
 }
 
 /// Root over the leaves `low..high`, where `low` starts a subtree at least as large.
-fn range_root<E>(low: u64, high: u64, node: &mut impl FnMut(u32, u64) -> Result<Hash, E>) -> Result<Hash, E> {
+fn range_root<E>(
+    low: u64,
+    high: u64,
+    node: &mut impl FnMut(u32, u64) -> Result<Hash, E>,
+) -> Result<Hash, E> {
     let count = high - low;
     if count.is_power_of_two() {
         let level = count.trailing_zeros();

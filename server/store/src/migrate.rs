@@ -89,7 +89,9 @@ fn applied_step(tx: &mut Tx, target: Target) -> Result<bool, StoreError> {
 fn locked_step(tx: &mut Tx, target: Target) -> Result<bool, StoreError> {
     let applied = applied(tx)?;
     for (version, name, checksum) in &applied {
-        let known = MIGRATIONS.iter().find(|migration| migration.version == *version);
+        let known = MIGRATIONS
+            .iter()
+            .find(|migration| migration.version == *version);
         match known {
             None => {
                 let found = applied.last().map_or(*version, |last| last.0);

@@ -137,6 +137,9 @@ macro_rules! sql_engines {
 mod tests {
     #[test]
     fn dollar_parameters_become_numbered_ones() {
-        assert_eq!(super::number("a = $12 AND b = '$' AND c=$1"), "a = ?12 AND b = '$' AND c=?1");
+        assert_eq!(
+            super::number("a = $12 AND b = '$' AND c=$1"),
+            "a = ?12 AND b = '$' AND c=?1"
+        );
     }
 }

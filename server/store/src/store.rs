@@ -75,7 +75,7 @@ struct Inner {
 
 enum EngineState {
     Sqlite { writer: Writer, readers: Readers },
-    Postgres(Pool),
+    Postgres(Box<Pool>),
 }
 
 /// An address taken apart.
@@ -158,7 +158,7 @@ impl Store {
                 let pool = Pool::new(*config, tls, options.readers + options.writers);
                 let mut tx = pool.connect()?;
                 migrate::bring_up(&mut tx, migrate::target(options.migrate))?;
-                EngineState::Postgres(pool)
+                EngineState::Postgres(Box::new(pool))
             }
         };
         Ok(Self {
@@ -359,7 +359,9 @@ impl Store {
 }
 
 /// Runs on a fresh thread: PostgreSQL's client brings its own small runtime, which may not start or end on an async one.
-pub(crate) fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T, StoreError> + Send) -> Result<T, StoreError> {
+pub(crate) fn on_own_thread<T: Send>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send,
+) -> Result<T, StoreError> {
     std::thread::scope(|scope| {
         scope
             .spawn(work)

@@ -12,8 +12,6 @@ pub const MAX_ROWS: usize = 100_000;
 pub struct Tx {
     pub(crate) conn: Conn,
     pub(crate) failed: Option<Failure>,
-    /// False inside `read`: writing is refused by both engines.
-    pub(crate) writing: bool,
 }
 
 pub(crate) enum Conn {
@@ -31,11 +29,7 @@ pub(crate) struct Failure {
 
 impl Tx {
     pub(crate) fn new(conn: Conn) -> Self {
-        Self {
-            conn,
-            failed: None,
-            writing: false,
-        }
+        Self { conn, failed: None }
     }
 
     /// Which engine runs this transaction. For messages and the named exceptions; rules must not depend on it.
@@ -54,7 +48,11 @@ impl Tx {
     /// # Errors
     /// Whatever the engine refuses, as [`StoreError`]. After an engine's error the transaction can only end: further
     /// statements answer [`StoreError::Aborted`] on both engines. Use `ON CONFLICT` where a duplicate is expected.
-    pub fn execute(&mut self, statement: &'static Statement, params: &[Value]) -> Result<u64, StoreError> {
+    pub fn execute(
+        &mut self,
+        statement: &'static Statement,
+        params: &[Value],
+    ) -> Result<u64, StoreError> {
         self.guard(params, statement)?;
         let done = match &mut self.conn {
             Conn::Sqlite(conn) => crate::engine::sqlite::execute(conn, statement, params),

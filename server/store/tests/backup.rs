@@ -1,5 +1,10 @@
 //! A backup holds everything answered before it began, restores into either engine, and passes the log check.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod common;
 
@@ -23,7 +28,11 @@ both_engines!(
 
 fn requests(store: &Store) -> BTreeSet<String> {
     store
-        .read_blocking(|tx| tx.query(sql!("SELECT request_id FROM requests"), &[], |row| row.get(0)))
+        .read_blocking(|tx| {
+            tx.query(sql!("SELECT request_id FROM requests"), &[], |row| {
+                row.get(0)
+            })
+        })
         .map_err(|error: StoreError| error)
         .unwrap()
         .into_iter()
@@ -104,12 +113,19 @@ fn a_backup_under_load_holds_every_request_answered_before_it(db: &Db) {
     for target in [Some(Db::sqlite()), Db::postgres()].into_iter().flatten() {
         let restored = backup::restore(&file, &target.url).unwrap();
         assert_eq!(restored.report.findings, Vec::<String>::new());
-        assert!(restored.report.sealed > 0 && restored.report.states > 0, "{:?}", restored.report);
+        assert!(
+            restored.report.sealed > 0 && restored.report.states > 0,
+            "{:?}",
+            restored.report
+        );
         assert_eq!(restored.epoch, 2);
         let store = target.open();
         let found = requests(&store);
         let lost: Vec<_> = before.difference(&found).collect();
-        assert!(lost.is_empty(), "answered before the backup, but not in it: {lost:?}");
+        assert!(
+            lost.is_empty(),
+            "answered before the backup, but not in it: {lost:?}"
+        );
         assert_eq!(store.read_blocking(meta::epoch), Ok(2));
         // Half a change never shows: a ticket for each request.
         assert_eq!(count_tickets(&store), i64::try_from(found.len()).unwrap());
@@ -137,17 +153,27 @@ fn every_table_and_value_comes_back_on_either_engine(db: &Db) {
     assert_eq!(backup::verify(&first).unwrap(), written);
     // There and back over both engines, the content stays the same to the byte but for the epoch.
     let mut file = first;
-    for (round, target) in [Db::postgres(), Some(Db::sqlite()), Db::postgres()].into_iter().flatten().enumerate() {
+    for (round, target) in [Db::postgres(), Some(Db::sqlite()), Db::postgres()]
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         let restored = backup::restore(&file, &target.url).unwrap();
         assert_eq!(restored.epoch, i64::try_from(round).unwrap() + 2);
         let store = Store::open(&target.url, &Options::existing()).unwrap();
         file = db.folder.path().join(format!("round-{round}.backup"));
         let again = backup::write(&store, &file).unwrap();
         // One row more: the epoch, written by the first restore.
-        assert_eq!((again.tables, again.rows), (written.tables, written.rows + 1));
+        assert_eq!(
+            (again.tables, again.rows),
+            (written.tables, written.rows + 1)
+        );
         let row = store
             .read_blocking(|tx| {
-                assert_eq!(meta::get(tx, "org")?.as_deref(), Some("Alcaldía \"X\" 🦙\n"));
+                assert_eq!(
+                    meta::get(tx, "org")?.as_deref(),
+                    Some("Alcaldía \"X\" 🦙\n")
+                );
                 tx.query_one(
                     sql!("SELECT facts, first_seen_at_ms FROM section_contents WHERE digest = 'd'"),
                     &[],
@@ -162,12 +188,18 @@ fn every_table_and_value_comes_back_on_either_engine(db: &Db) {
 
 fn a_damaged_backup_is_refused_and_nothing_is_restored(db: &Db) {
     let store = db.open();
-    store.write_blocking(|tx| add_ticket(tx, "t-1", 1, "x")).unwrap();
+    store
+        .write_blocking(|tx| add_ticket(tx, "t-1", 1, "x"))
+        .unwrap();
     let file = db.folder.path().join("a.backup");
     backup::write(&store, &file).unwrap();
     let whole = std::fs::read(&file).unwrap();
     let target = db.another();
-    let mut damages = vec![whole[..whole.len() - 1].to_vec(), whole[..20].to_vec(), Vec::new()];
+    let mut damages = vec![
+        whole[..whole.len() - 1].to_vec(),
+        whole[..20].to_vec(),
+        Vec::new(),
+    ];
     for at in [3, 18, 40, whole.len() / 2, whole.len() - 10] {
         let mut flipped = whole.clone();
         flipped[at] ^= 1;
@@ -179,7 +211,10 @@ fn a_damaged_backup_is_refused_and_nothing_is_restored(db: &Db) {
     for (n, damaged) in damages.into_iter().enumerate() {
         std::fs::write(&file, &damaged).unwrap();
         let refused = backup::restore(&file, &target.url).err();
-        assert!(matches!(refused, Some(StoreError::Backup(_))), "damage {n}: {refused:?}");
+        assert!(
+            matches!(refused, Some(StoreError::Backup(_))),
+            "damage {n}: {refused:?}"
+        );
     }
     // Still fresh: the good one goes in.
     std::fs::write(&file, &whole).unwrap();
@@ -188,11 +223,16 @@ fn a_damaged_backup_is_refused_and_nothing_is_restored(db: &Db) {
 
 fn a_store_that_is_not_empty_is_not_restored_into(db: &Db) {
     let store = db.open();
-    store.write_blocking(|tx| add_ticket(tx, "t-1", 1, "x")).unwrap();
+    store
+        .write_blocking(|tx| add_ticket(tx, "t-1", 1, "x"))
+        .unwrap();
     let file = db.folder.path().join("a.backup");
     backup::write(&store, &file).unwrap();
     let refused = backup::restore(&file, &db.url).err().unwrap();
-    assert!(matches!(&refused, StoreError::Backup(text) if text.contains("not empty")), "{refused}");
+    assert!(
+        matches!(&refused, StoreError::Backup(text) if text.contains("not empty")),
+        "{refused}"
+    );
     assert_eq!(store.read_blocking(meta::epoch), Ok(1));
     // A store with a schema and no rows is empty.
     let other = db.another();
@@ -208,7 +248,10 @@ fn a_backup_is_never_written_over_another(db: &Db) {
     assert!(refused.to_string().contains("already there"), "{refused}");
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
     let nowhere = db.folder.path().join("no/such/folder/a.backup");
-    assert!(matches!(backup::write(&store, &nowhere), Err(StoreError::Backup(_))));
+    assert!(matches!(
+        backup::write(&store, &nowhere),
+        Err(StoreError::Backup(_))
+    ));
 }
 
 fn a_newer_backup_is_refused(db: &Db) {
@@ -219,5 +262,8 @@ fn a_newer_backup_is_refused(db: &Db) {
     let file = db.folder.path().join("a.backup");
     backup::write(&store, &file).unwrap();
     let refused = backup::restore(&file, &db.another().url).err();
-    assert!(matches!(refused, Some(StoreError::TooNew { found: 9000, .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Some(StoreError::TooNew { found: 9000, .. })),
+        "{refused:?}"
+    );
 }

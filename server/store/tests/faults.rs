@@ -1,6 +1,11 @@
 //! What a full disk, a lost database and a killed process leave behind: a clear error, nothing half done, and a store
 //! that works again when the trouble is mended. Real processes, real limits.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod common;
 
@@ -27,7 +32,9 @@ fn child() {
         "once" => {
             let store = Store::open(&url, &Options::default()).unwrap();
             // Named in the environment, a fault point ends the process in here; the schema's own steps have none.
-            store.write_blocking(|tx| add_ticket(tx, "t-1", 1, "x")).unwrap();
+            store
+                .write_blocking(|tx| add_ticket(tx, "t-1", 1, "x"))
+                .unwrap();
         }
         "full" => child_fills_the_disk(&url),
         other => panic!("{other}"),
@@ -38,7 +45,10 @@ fn start(task: &str, url: &str) -> Command {
     // SIGXFSZ must be ignored, as the server does by inheritance from systemd, or the limit would kill the process.
     let mut command = Command::new("sh");
     command
-        .args(["-c", "trap '' XFSZ; exec \"$0\" child --exact --ignored --nocapture"])
+        .args([
+            "-c",
+            "trap '' XFSZ; exec \"$0\" child --exact --ignored --nocapture",
+        ])
         .arg(std::env::current_exe().unwrap())
         .env("CHASQUI_TEST_CHILD", task)
         .env("CHASQUI_TEST_CHILD_URL", url)
@@ -54,7 +64,9 @@ fn child_answers_until_killed(url: &str) {
             scope.spawn(move || {
                 for n in 0.. {
                     let number = thread * 1_000_000 + n;
-                    let done = store.write_blocking(move |tx| add_ticket(tx, &format!("t-{number}"), number, "x"));
+                    let done = store.write_blocking(move |tx| {
+                        add_ticket(tx, &format!("t-{number}"), number, "x")
+                    });
                     match done {
                         Ok(()) => println!("answered t-{number}"),
                         Err(error) if error.is_transient() => {}
@@ -85,8 +97,11 @@ fn a_killed_process_loses_nothing_it_answered(db: &Db) {
         .read_blocking(|tx| {
             let mut lost = Vec::new();
             for id in &answered {
-                let found: Option<String> =
-                    tx.query_opt(sql!("SELECT id FROM tickets WHERE id = $1"), params![id], |row| row.get(0))?;
+                let found: Option<String> = tx.query_opt(
+                    sql!("SELECT id FROM tickets WHERE id = $1"),
+                    params![id],
+                    |row| row.get(0),
+                )?;
                 if found.is_none() {
                     lost.push(id.clone());
                 }
@@ -97,7 +112,9 @@ fn a_killed_process_loses_nothing_it_answered(db: &Db) {
     assert!(lost.is_empty(), "{lost:?}");
     let report = store.read_blocking(|tx| log::check(tx, None)).unwrap();
     assert_eq!(report.findings, Vec::<String>::new());
-    store.write_blocking(|tx| meta::set(tx, "after", "1")).unwrap();
+    store
+        .write_blocking(|tx| meta::set(tx, "after", "1"))
+        .unwrap();
 }
 
 fn the_commit_is_where_a_change_becomes_true(db: &Db) {
@@ -140,14 +157,18 @@ fn child_fills_the_disk(url: &str) {
         )
     };
     let store = Store::open(url, &Options::default()).unwrap();
-    let log_file = chasqui_store::sqlite_path(url).unwrap().with_extension("db-wal");
+    let log_file = chasqui_store::sqlite_path(url)
+        .unwrap()
+        .with_extension("db-wal");
     let now = std::fs::metadata(log_file).unwrap().len();
     limit(Some(now + 400_000));
 
     let answer = store.write_blocking(move |tx| put(tx, "big", 4_000_000));
     assert!(matches!(answer, Err(StoreError::Full(_))), "{answer:?}");
     assert_eq!(count_tickets(&store), 0, "reading goes on");
-    store.write_blocking(|tx| meta::set(tx, "small", "1")).unwrap();
+    store
+        .write_blocking(|tx| meta::set(tx, "small", "1"))
+        .unwrap();
 
     // Small changes that share a commit with one that does not fit are stored all the same.
     run(async {
@@ -166,7 +187,9 @@ fn child_fills_the_disk(url: &str) {
         for n in 0..5 {
             let store = store.clone();
             small.push(tokio::spawn(async move {
-                store.write(move |tx| meta::set(tx, &format!("n{n}"), "1")).await
+                store
+                    .write(move |tx| meta::set(tx, &format!("n{n}"), "1"))
+                    .await
             }));
         }
         let big = store.clone();
@@ -182,10 +205,18 @@ fn child_fills_the_disk(url: &str) {
         let answer = big.await.unwrap();
         assert!(matches!(answer, Err(StoreError::Full(_))), "{answer:?}");
     });
-    assert_eq!(store.read_blocking(|tx| meta::get(tx, "n4")).unwrap().as_deref(), Some("1"));
+    assert_eq!(
+        store
+            .read_blocking(|tx| meta::get(tx, "n4"))
+            .unwrap()
+            .as_deref(),
+        Some("1")
+    );
 
     limit(None);
-    store.write_blocking(move |tx| put(tx, "big", 4_000_000)).unwrap();
+    store
+        .write_blocking(move |tx| put(tx, "big", 4_000_000))
+        .unwrap();
     println!("mended");
 }
 
@@ -196,7 +227,10 @@ fn child_fills_the_disk(_: &str) {}
 #[test]
 fn a_full_disk_is_said_and_the_next_write_works_when_there_is_room() {
     let db = Db::sqlite();
-    let child = start("full", &db.url).stderr(Stdio::piped()).output().unwrap();
+    let child = start("full", &db.url)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
     let told = String::from_utf8_lossy(&child.stdout).into_owned();
     assert!(
         child.status.success() && told.contains("mended"),
@@ -204,7 +238,13 @@ fn a_full_disk_is_said_and_the_next_write_works_when_there_is_room() {
         String::from_utf8_lossy(&child.stderr)
     );
     let store = db.open();
-    assert_eq!(store.read_blocking(|tx| meta::get(tx, "small")).unwrap().as_deref(), Some("1"));
+    assert_eq!(
+        store
+            .read_blocking(|tx| meta::get(tx, "small"))
+            .unwrap()
+            .as_deref(),
+        Some("1")
+    );
 }
 
 /// PostgreSQL's own "disk full" code, raised by a trigger on a real server.
@@ -218,7 +258,10 @@ fn a_full_postgres_is_said_and_the_next_write_works_when_there_is_room() {
          CREATE TRIGGER full_disk BEFORE INSERT ON store_meta EXECUTE FUNCTION full_disk()",
     );
     let answer = store.write_blocking(|tx| meta::set(tx, "k", "1"));
-    assert!(matches!(&answer, Err(StoreError::Full(text)) if text.contains("No space left")), "{answer:?}");
+    assert!(
+        matches!(&answer, Err(StoreError::Full(text)) if text.contains("No space left")),
+        "{answer:?}"
+    );
     db.raw("DROP TRIGGER full_disk ON store_meta");
     store.write_blocking(|tx| meta::set(tx, "k", "1")).unwrap();
 }
@@ -229,11 +272,18 @@ fn a_database_that_went_away_is_used_again_when_it_is_back() {
     let store = db.open();
     store.write_blocking(|tx| meta::set(tx, "k", "1")).unwrap();
     let (mut admin, name) = db.admin();
-    let drop_all = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    let drop_all =
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
 
     // Connections cut once: callers do not even notice, unless they were inside.
     admin.batch_execute(&drop_all).unwrap();
-    assert_eq!(store.read_blocking(|tx| meta::get(tx, "k")).unwrap().as_deref(), Some("1"));
+    assert_eq!(
+        store
+            .read_blocking(|tx| meta::get(tx, "k"))
+            .unwrap()
+            .as_deref(),
+        Some("1")
+    );
     admin.batch_execute(&drop_all).unwrap();
     store.write_blocking(|tx| meta::set(tx, "k", "2")).unwrap();
 
@@ -243,14 +293,26 @@ fn a_database_that_went_away_is_used_again_when_it_is_back() {
         .unwrap();
     admin.batch_execute(&drop_all).unwrap();
     let answer = store.write_blocking(|tx| meta::set(tx, "k", "3"));
-    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    assert!(
+        matches!(answer, Err(StoreError::Unavailable(_))),
+        "{answer:?}"
+    );
     let answer = store.read_blocking(|tx| meta::get(tx, "k"));
-    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    assert!(
+        matches!(answer, Err(StoreError::Unavailable(_))),
+        "{answer:?}"
+    );
 
     admin
         .batch_execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
         .unwrap();
-    assert_eq!(store.read_blocking(|tx| meta::get(tx, "k")).unwrap().as_deref(), Some("2"));
+    assert_eq!(
+        store
+            .read_blocking(|tx| meta::get(tx, "k"))
+            .unwrap()
+            .as_deref(),
+        Some("2")
+    );
     store.write_blocking(|tx| meta::set(tx, "k", "4")).unwrap();
 }
 
@@ -259,19 +321,25 @@ fn a_connection_lost_inside_a_write_is_said_and_nothing_is_half_done() {
     let Some(db) = Db::postgres() else { return };
     let store = db.open();
     let (admin, name) = db.admin();
-    let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    let cut =
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
     let admin = std::sync::Mutex::new(admin);
     let answer = store.write_blocking(move |tx| {
         meta::set(tx, "half", "1")?;
         admin.lock().unwrap().batch_execute(&cut).unwrap();
         meta::set(tx, "other half", "1")
     });
-    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    assert!(
+        matches!(answer, Err(StoreError::Unavailable(_))),
+        "{answer:?}"
+    );
     assert_eq!(store.read_blocking(|tx| meta::get(tx, "half")), Ok(None));
 }
 
 #[test]
 fn an_address_nobody_listens_on_is_said() {
-    let error = Store::open("postgresql://u@127.0.0.1:1/d", &Options::default()).err().unwrap();
+    let error = Store::open("postgresql://u@127.0.0.1:1/d", &Options::default())
+        .err()
+        .unwrap();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
 }

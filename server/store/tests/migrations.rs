@@ -1,5 +1,10 @@
 //! The schema: applied once and in order, refused when it is newer or other than the program's, the same on both engines.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod common;
 
@@ -37,19 +42,28 @@ fn a_newer_schema_is_refused_with_both_versions(db: &Db) {
         }
     );
     let text = error.to_string();
-    assert!(text.contains("9000") && text.contains("run a program at least as new"), "{text}");
+    assert!(
+        text.contains("9000") && text.contains("run a program at least as new"),
+        "{text}"
+    );
 }
 
 fn an_applied_migration_whose_text_changed_is_refused(db: &Db) {
     drop(db.open());
     db.raw("UPDATE schema_migrations SET checksum = 'ffff' WHERE version = 1");
     let error = Store::open(&db.url, &Options::default()).err().unwrap();
-    assert!(matches!(error, StoreError::Migration { version: 1, .. }), "{error}");
+    assert!(
+        matches!(error, StoreError::Migration { version: 1, .. }),
+        "{error}"
+    );
 }
 
 fn a_tool_that_only_looks_does_not_migrate(db: &Db) {
     let error = Store::open(&db.url, &Options::existing()).err().unwrap();
-    let told = matches!(error, StoreError::Migration { version: 1, .. } | StoreError::Config(_));
+    let told = matches!(
+        error,
+        StoreError::Migration { version: 1, .. } | StoreError::Config(_)
+    );
     assert!(told, "{error}");
     // It left the database as it was: a server still makes it from nothing.
     assert_eq!(count_tickets(&db.open()), 0);
@@ -70,10 +84,16 @@ fn a_migration_that_fails_leaves_nothing_behind(db: &Db) {
         db.raw("CREATE TABLE tickets (x BIGINT)");
     } else {
         let path = chasqui_store::sqlite_path(&db.url).unwrap();
-        rusqlite::Connection::open(path).unwrap().execute_batch("CREATE TABLE tickets (x INTEGER)").unwrap();
+        rusqlite::Connection::open(path)
+            .unwrap()
+            .execute_batch("CREATE TABLE tickets (x INTEGER)")
+            .unwrap();
     }
     let error = Store::open(&db.url, &Options::default()).err().unwrap();
-    assert!(matches!(error, StoreError::Migration { version: 1, .. }), "{error}");
+    assert!(
+        matches!(error, StoreError::Migration { version: 1, .. }),
+        "{error}"
+    );
     db.raw("DROP TABLE tickets");
     assert_eq!(count_tickets(&db.open()), 0);
 }
@@ -84,13 +104,27 @@ fn wrong_addresses_are_told_with_the_remedy() {
         ("mysql://x", "must begin with sqlite: or postgresql:"),
         ("sqlite:", "wants a file path"),
         ("sqlite::memory:", "wants a file path"),
-        ("postgresql://u@h:notaport/d", "write postgresql://user@host:5432/database"),
-        ("sqlite:/nowhere/at/all/chasqui.db", "/nowhere/at/all/chasqui.db"),
+        (
+            "postgresql://u@h:notaport/d",
+            "write postgresql://user@host:5432/database",
+        ),
+        (
+            "sqlite:/nowhere/at/all/chasqui.db",
+            "/nowhere/at/all/chasqui.db",
+        ),
     ] {
-        let error = Store::open(url, &Options::default()).err().unwrap().to_string();
+        let error = Store::open(url, &Options::default())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains(part), "{url}: {error}");
     }
-    let error = Store::open("postgresql://u:hidden-word@h:notaport/d", &Options::default()).err().unwrap();
+    let error = Store::open(
+        "postgresql://u:hidden-word@h:notaport/d",
+        &Options::default(),
+    )
+    .err()
+    .unwrap();
     assert!(!error.to_string().contains("hidden-word"), "{error}");
 }
 
@@ -99,8 +133,13 @@ fn a_file_that_is_no_database_is_refused() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("photo.jpg");
     std::fs::write(&path, vec![7; 8192]).unwrap();
-    let error = Store::open(&format!("sqlite:{}", path.display()), &Options::default()).err().unwrap();
-    assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("photo.jpg")), "{error}");
+    let error = Store::open(&format!("sqlite:{}", path.display()), &Options::default())
+        .err()
+        .unwrap();
+    assert!(
+        matches!(&error, StoreError::Corrupt(text) if text.contains("photo.jpg")),
+        "{error}"
+    );
     assert_eq!(std::fs::read(&path).unwrap(), vec![7; 8192]);
 }
 
@@ -111,7 +150,10 @@ fn a_new_file_is_private() {
     let db = Db::sqlite();
     drop(db.open());
     let path = chasqui_store::sqlite_path(&db.url).unwrap();
-    assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }
 
 /// One schema, written twice: the files differ in type names and nothing else.
@@ -156,7 +198,10 @@ fn both_engines_have_the_same_schema() {
         .unwrap()
         .map(Result::unwrap)
         .collect();
-    let mut client = ::postgres::Config::from_str(&post.url).unwrap().connect(::postgres::NoTls).unwrap();
+    let mut client = ::postgres::Config::from_str(&post.url)
+        .unwrap()
+        .connect(::postgres::NoTls)
+        .unwrap();
     let mut theirs: Vec<(String, String, String, bool)> = client
         .query(
             "SELECT table_name::text, column_name::text, data_type::text, is_nullable = 'NO', collation_name::text

@@ -1,5 +1,10 @@
 //! Requests answered once, events and their log, leases.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod common;
 
@@ -34,7 +39,12 @@ fn request(id: &str, body: &str) -> Request {
     }
 }
 
-fn create(store: &Store, request: &Request, ticket: &str, number: i64) -> Result<Answer, StoreError> {
+fn create(
+    store: &Store,
+    request: &Request,
+    ticket: &str,
+    number: i64,
+) -> Result<Answer, StoreError> {
     let (request, ticket) = (request.clone(), ticket.to_owned());
     store.write_blocking(move |tx| {
         request::idempotent(tx, &request, |tx| {
@@ -47,9 +57,15 @@ fn create(store: &Store, request: &Request, ticket: &str, number: i64) -> Result
 fn the_same_request_is_done_once(db: &Db) {
     let store = db.open();
     let first = create(&store, &request("r-1", "body"), "t-1", 1).unwrap();
-    assert_eq!((first.response.as_slice(), first.replayed), (b"t-1".as_slice(), false));
+    assert_eq!(
+        (first.response.as_slice(), first.replayed),
+        (b"t-1".as_slice(), false)
+    );
     let again = create(&store, &request("r-1", "body"), "t-2", 2).unwrap();
-    assert_eq!((again.response.as_slice(), again.replayed), (b"t-1".as_slice(), true));
+    assert_eq!(
+        (again.response.as_slice(), again.replayed),
+        (b"t-1".as_slice(), true)
+    );
     assert_eq!(count_tickets(&store), 1);
     // Another actor's id is another request.
     let mut theirs = request("r-1", "body");
@@ -78,7 +94,11 @@ fn a_failed_request_may_be_sent_again(db: &Db) {
         })
     });
     assert_eq!(failed, Err(StoreError::Invalid("not now".to_owned())));
-    assert!(!create(&store, &request("r-1", "body"), "t-1", 1).unwrap().replayed);
+    assert!(
+        !create(&store, &request("r-1", "body"), "t-1", 1)
+            .unwrap()
+            .replayed
+    );
 }
 
 fn the_same_request_from_many_sides_makes_one_ticket(db: &Db) {
@@ -87,12 +107,21 @@ fn the_same_request_from_many_sides_makes_one_ticket(db: &Db) {
         let answers: Vec<_> = (0..8)
             .map(|n| {
                 let store = &store;
-                scope.spawn(move || create(store, &request("r-1", "body"), &format!("t-{n}"), n).unwrap())
+                scope.spawn(move || {
+                    create(store, &request("r-1", "body"), &format!("t-{n}"), n).unwrap()
+                })
             })
             .collect();
-        let answers: Vec<Answer> = answers.into_iter().map(|answer| answer.join().unwrap()).collect();
+        let answers: Vec<Answer> = answers
+            .into_iter()
+            .map(|answer| answer.join().unwrap())
+            .collect();
         assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
-        assert!(answers.iter().all(|answer| answer.response == answers[0].response));
+        assert!(
+            answers
+                .iter()
+                .all(|answer| answer.response == answers[0].response)
+        );
     });
     assert_eq!(count_tickets(&store), 1);
 }
@@ -128,13 +157,21 @@ fn events_are_numbered_and_paged_within_their_subject(db: &Db) {
             .unwrap()
     };
     let first = page(0, 3);
-    assert_eq!(first.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(
+        first.iter().map(|event| event.seq).collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
     assert_eq!(first[2].personal.as_deref(), Some("text 2"));
     assert_eq!(first[0].data, r#"{"a":["ñ",null],"b":1}"#);
     let rest = page(3, 3);
-    assert_eq!(rest.iter().map(|event| event.seq).collect::<Vec<_>>(), [4, 5]);
+    assert_eq!(
+        rest.iter().map(|event| event.seq).collect::<Vec<_>>(),
+        [4, 5]
+    );
     assert!(page(5, 3).is_empty());
-    let latest = store.read_blocking(|tx| event::latest(tx, i64::MAX, "", 4)).unwrap();
+    let latest = store
+        .read_blocking(|tx| event::latest(tx, i64::MAX, "", 4))
+        .unwrap();
     let older = store
         .read_blocking(|tx| event::latest(tx, latest[3].at_ms, &latest[3].id, 100))
         .unwrap();
@@ -187,7 +224,9 @@ fn verify(signed: &SignedCheckpoint) -> bool {
 }
 
 fn check(store: &Store) -> Report {
-    store.read_blocking(|tx| log::check(tx, Some(&verify))).unwrap()
+    store
+        .read_blocking(|tx| log::check(tx, Some(&verify)))
+        .unwrap()
 }
 
 fn seal_all(store: &Store, batch: i64) -> usize {
@@ -217,13 +256,32 @@ fn sealed_events_are_proved_and_survive_erasure(db: &Db) {
     assert_eq!(seal_all(&store, 1_000), 1);
     let report = check(&store);
     assert_eq!(report.findings, Vec::<String>::new());
-    assert_eq!((report.events, report.sealed, report.checkpoints, report.states), (13, 13, 1, 1));
+    assert_eq!(
+        (
+            report.events,
+            report.sealed,
+            report.checkpoints,
+            report.states
+        ),
+        (13, 13, 1, 1)
+    );
 
-    let events = store.read_blocking(|tx| event::list(tx, "note", "a", 0, 100)).unwrap();
+    let events = store
+        .read_blocking(|tx| event::list(tx, "note", "a", 0, 100))
+        .unwrap();
     let victim = events[4].id.clone();
-    assert_eq!(store.write_blocking(move |tx| event::erase_personal(tx, &victim)), Ok(true));
-    let erased = store.read_blocking(|tx| event::list(tx, "note", "a", 4, 1)).unwrap().remove(0);
-    assert_eq!((erased.personal.as_deref(), erased.personal_salt.as_deref()), (None, None));
+    assert_eq!(
+        store.write_blocking(move |tx| event::erase_personal(tx, &victim)),
+        Ok(true)
+    );
+    let erased = store
+        .read_blocking(|tx| event::list(tx, "note", "a", 4, 1))
+        .unwrap()
+        .remove(0);
+    assert_eq!(
+        (erased.personal.as_deref(), erased.personal_salt.as_deref()),
+        (None, None)
+    );
     assert!(erased.personal_digest.is_some());
     assert!(check(&store).holds());
 
@@ -257,7 +315,11 @@ fn sealing_in_batches_gives_the_same_tree(db: &Db) {
     let store = db.open();
     for round in 0..4 {
         store
-            .write_blocking(move |tx| (0..7).try_for_each(|_| event::append(tx, note(&format!("s{round}"), None)).map(|_| ())))
+            .write_blocking(move |tx| {
+                (0..7).try_for_each(|_| {
+                    event::append(tx, note(&format!("s{round}"), None)).map(|_| ())
+                })
+            })
             .unwrap();
         seal_all(&store, 3);
     }
@@ -265,7 +327,9 @@ fn sealing_in_batches_gives_the_same_tree(db: &Db) {
     let report = check(&store);
     assert_eq!(report.findings, Vec::<String>::new());
     assert_eq!((report.sealed, report.checkpoints), (28, 12));
-    let mut all = store.read_blocking(|tx| event::latest(tx, i64::MAX, "", 1000)).unwrap();
+    let mut all = store
+        .read_blocking(|tx| event::latest(tx, i64::MAX, "", 1000))
+        .unwrap();
     all.sort_by_key(|event| event.leaf_index);
     let mut tree = merkle::Frontier::default();
     for event in &all {
@@ -273,24 +337,57 @@ fn sealing_in_batches_gives_the_same_tree(db: &Db) {
     }
     let last = store.read_blocking(log::latest).unwrap().unwrap();
     assert_eq!(last.checkpoint.root_hash, tree.root());
-    assert_eq!(store.write_blocking(|tx| log::seal(tx, 9, 10, sign)), Ok(None));
+    assert_eq!(
+        store.write_blocking(|tx| log::seal(tx, 9, 10, sign)),
+        Ok(None)
+    );
 }
 
 fn the_check_finds_what_was_changed_behind_the_store(db: &Db) {
     let other_hash = "00".repeat(32);
     let tamperings = [
-        ("UPDATE events SET actor = 'nobody' WHERE leaf_index = 2", "checkpoint of"),
-        ("UPDATE events SET data = '{}' WHERE leaf_index = 0", "node 0 of level 0"),
-        ("DELETE FROM event_personal; UPDATE events SET personal_digest = NULL WHERE leaf_index = 3", "checkpoint of"),
-        ("UPDATE event_personal SET body = 'he never said that'", "personal text"),
-        ("UPDATE log_nodes SET hash = '{hash}' WHERE level = 1 AND idx = 1", "node 1 of level 1"),
-        ("UPDATE log_checkpoints SET root_hash = '{hash}'", "its root is"),
-        ("UPDATE log_checkpoints SET signature = root_hash_bytes", "signature of key"),
+        (
+            "UPDATE events SET actor = 'nobody' WHERE leaf_index = 2",
+            "checkpoint of",
+        ),
+        (
+            "UPDATE events SET data = '{}' WHERE leaf_index = 0",
+            "node 0 of level 0",
+        ),
+        (
+            "DELETE FROM event_personal; UPDATE events SET personal_digest = NULL WHERE leaf_index = 3",
+            "checkpoint of",
+        ),
+        (
+            "UPDATE event_personal SET body = 'he never said that'",
+            "personal text",
+        ),
+        (
+            "UPDATE log_nodes SET hash = '{hash}' WHERE level = 1 AND idx = 1",
+            "node 1 of level 1",
+        ),
+        (
+            "UPDATE log_checkpoints SET root_hash = '{hash}'",
+            "its root is",
+        ),
+        (
+            "UPDATE log_checkpoints SET signature = root_hash_bytes",
+            "signature of key",
+        ),
         ("DELETE FROM log_checkpoints", "last good checkpoint"),
-        ("UPDATE events SET leaf_index = NULL WHERE leaf_index = 1", "has no leaf 1"),
-        ("UPDATE tickets SET state = 'closed'", "the events say registered"),
+        (
+            "UPDATE events SET leaf_index = NULL WHERE leaf_index = 1",
+            "has no leaf 1",
+        ),
+        (
+            "UPDATE tickets SET state = 'closed'",
+            "the events say registered",
+        ),
         ("DELETE FROM tickets", "which has no row"),
-        ("DELETE FROM event_personal; DELETE FROM events WHERE seq = 2", "events, but the last is number"),
+        (
+            "DELETE FROM event_personal; DELETE FROM events WHERE seq = 2",
+            "events, but the last is number",
+        ),
     ];
     for (tampering, finding) in tamperings {
         let db = db.another();
@@ -303,8 +400,16 @@ fn the_check_finds_what_was_changed_behind_the_store(db: &Db) {
             .unwrap();
         seal_all(&store, 1_000);
         assert!(check(&store).holds());
-        let bytes = if db.is_postgres() { r"'\x00'::bytea" } else { "x'00'" };
-        db.raw(&tampering.replace("{hash}", &other_hash).replace("root_hash_bytes", bytes));
+        let bytes = if db.is_postgres() {
+            r"'\x00'::bytea"
+        } else {
+            "x'00'"
+        };
+        db.raw(
+            &tampering
+                .replace("{hash}", &other_hash)
+                .replace("root_hash_bytes", bytes),
+        );
         let report = check(&store);
         assert!(
             report.findings.iter().any(|found| found.contains(finding)),
@@ -316,13 +421,19 @@ fn the_check_finds_what_was_changed_behind_the_store(db: &Db) {
 
 fn a_lease_is_one_holders_until_it_ends(db: &Db) {
     let store = db.open();
-    let take = |holder: &'static str, length| store.write_blocking(move |tx| lease::take(tx, "seal", holder, length));
+    let take = |holder: &'static str, length| {
+        store.write_blocking(move |tx| lease::take(tx, "seal", holder, length))
+    };
     assert_eq!(take("a", 600_000), Ok(true));
     assert_eq!(take("b", 600_000), Ok(false));
     assert_eq!(take("a", 600_000), Ok(true));
-    store.write_blocking(|tx| lease::give_back(tx, "seal", "b")).unwrap();
+    store
+        .write_blocking(|tx| lease::give_back(tx, "seal", "b"))
+        .unwrap();
     assert_eq!(take("b", 600_000), Ok(false));
-    store.write_blocking(|tx| lease::give_back(tx, "seal", "a")).unwrap();
+    store
+        .write_blocking(|tx| lease::give_back(tx, "seal", "a"))
+        .unwrap();
     // A lease that is over is anybody's.
     assert_eq!(take("b", -1), Ok(true));
     assert_eq!(take("a", 600_000), Ok(true));
@@ -330,8 +441,12 @@ fn a_lease_is_one_holders_until_it_ends(db: &Db) {
 
 fn a_job_is_marked_done_once(db: &Db) {
     let store = db.open();
-    let mark = |due| store.write_blocking(move |tx| lease::mark_done(tx, "sla.warn", "t-1", due, 50));
-    assert_eq!((mark(10), mark(10), mark(11)), (Ok(true), Ok(false), Ok(true)));
+    let mark =
+        |due| store.write_blocking(move |tx| lease::mark_done(tx, "sla.warn", "t-1", due, 50));
+    assert_eq!(
+        (mark(10), mark(10), mark(11)),
+        (Ok(true), Ok(false), Ok(true))
+    );
     assert_eq!(store.write_blocking(|tx| lease::prune_done(tx, 51)), Ok(2));
 }
 

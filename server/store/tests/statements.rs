@@ -1,6 +1,11 @@
 //! SQL exists once, for both engines, in the registry: every statement prepares on both with the same parameters, and
 //! no SQL stands outside the macro in any server crate.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod common;
 
@@ -23,7 +28,11 @@ fn every_statement_prepares(db: &Db) {
                 statement.file(),
                 statement.line()
             )),
-            Err(error) => wrong.push(format!("{error} ({}:{})", statement.file(), statement.line())),
+            Err(error) => wrong.push(format!(
+                "{error} ({}:{})",
+                statement.file(),
+                statement.line()
+            )),
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -32,7 +41,10 @@ fn every_statement_prepares(db: &Db) {
 fn highest_parameter(text: &str) -> usize {
     let mut highest = 0;
     for (at, _) in text.match_indices(['$', '?']) {
-        let digits: String = text[at + 1..].chars().take_while(char::is_ascii_digit).collect();
+        let digits: String = text[at + 1..]
+            .chars()
+            .take_while(char::is_ascii_digit)
+            .collect();
         highest = highest.max(digits.parse().unwrap_or(0));
     }
     highest
@@ -40,15 +52,32 @@ fn highest_parameter(text: &str) -> usize {
 
 #[test]
 fn statements_have_distinct_names_and_no_traps() {
-    let mut names: Vec<String> = registry().iter().map(|statement| statement.full_name()).collect();
+    let mut names: Vec<String> = registry()
+        .iter()
+        .map(|statement| statement.full_name())
+        .collect();
     let all = names.len();
     names.sort();
     names.dedup();
-    assert_eq!(names.len(), all, "two statements of one module share a name or a line");
+    assert_eq!(
+        names.len(),
+        all,
+        "two statements of one module share a name or a line"
+    );
     for statement in registry() {
-        for trap in ["::", "lower(", "LOWER(", "upper(", "UPPER(", " LIMIT -1", "ILIKE", "GLOB"] {
+        for trap in [
+            "::",
+            "lower(",
+            "LOWER(",
+            "upper(",
+            "UPPER(",
+            " LIMIT -1",
+            "ILIKE",
+            "GLOB",
+        ] {
             assert!(
-                !both_texts(statement).contains(trap) || statement.text(Engine::Postgres) != dollars(statement),
+                !both_texts(statement).contains(trap)
+                    || statement.text(Engine::Postgres) != dollars(statement),
                 "{}: {trap} does not mean the same on both engines",
                 statement.full_name()
             );
@@ -61,7 +90,11 @@ fn dollars(statement: &Statement) -> String {
 }
 
 fn both_texts(statement: &Statement) -> String {
-    format!("{}{}", statement.text(Engine::Sqlite), statement.text(Engine::Postgres))
+    format!(
+        "{}{}",
+        statement.text(Engine::Sqlite),
+        statement.text(Engine::Postgres)
+    )
 }
 
 /// What the linker gathered is what the sources say: a statement that is not in the registry would never be prepared
@@ -74,7 +107,8 @@ fn the_registry_holds_every_statement_of_the_sources() {
         written += text.matches("sql!(").count() + text.matches("sql_engines!(").count();
     }
     // The macros are defined in terms of each other.
-    let definitions = code_only(&std::fs::read_to_string(store_crate().join("src/statement.rs")).unwrap());
+    let definitions =
+        code_only(&std::fs::read_to_string(store_crate().join("src/statement.rs")).unwrap());
     written -= definitions.matches("sql!(").count() + definitions.matches("sql_engines!(").count();
     let gathered = registry()
         .iter()
@@ -94,16 +128,35 @@ fn no_sql_stands_outside_the_macro() {
     let mut seen = 0;
     for folder in ["src", "domain/src", "store/src", "cli/src"] {
         for file in sources(&server.join(folder)) {
-            let name = file.strip_prefix(&server).unwrap().to_string_lossy().into_owned();
+            let name = file
+                .strip_prefix(&server)
+                .unwrap()
+                .to_string_lossy()
+                .into_owned();
             if ENGINE_FILES.iter().any(|engine| name.starts_with(engine)) {
                 continue;
             }
             seen += 1;
             let text = without_tests(&code_only(&std::fs::read_to_string(&file).unwrap()));
-            wrong.extend(sql_outside(&text).into_iter().map(|found| format!("{name}: {found}")));
+            wrong.extend(
+                sql_outside(&text)
+                    .into_iter()
+                    .map(|found| format!("{name}: {found}")),
+            );
             // Rows and their driver types meet in value.rs and tx.rs; the address in store.rs.
-            let wrapper = ["store/src/value.rs", "store/src/tx.rs", "store/src/store.rs"].contains(&name.as_str());
-            for driver in ["rusqlite", "postgres::", ".prepare_cached(", ".batch_execute(", ".execute_batch("] {
+            let wrapper = [
+                "store/src/value.rs",
+                "store/src/tx.rs",
+                "store/src/store.rs",
+            ]
+            .contains(&name.as_str());
+            for driver in [
+                "rusqlite",
+                "postgres::",
+                ".prepare_cached(",
+                ".batch_execute(",
+                ".execute_batch(",
+            ] {
                 let own = text.replace("engine::postgres::", "");
                 if own.contains(driver) && !wrapper {
                     wrong.push(format!("{name}: {driver} is for the engines alone"));
@@ -120,11 +173,24 @@ fn the_scan_finds_sql_that_was_smuggled_in() {
     assert_eq!(sql_outside(r#"let a = "SELECT x FROM t";"#).len(), 1);
     assert_eq!(sql_outside(r##"f(r#"update t set x = 1"#)"##).len(), 1);
     assert_eq!(sql_outside(r#"sql!(NAME, "SELECT x FROM t");"#).len(), 0);
-    assert_eq!(sql_outside(r#"sql!("DELETE FROM t WHERE a = 'x;)'"), "INSERT INTO t (a) VALUES (1)""#).len(), 1);
-    assert_eq!(sql_outside(r#"sql_engines!(sqlite: "SELECT 1", postgres: "SELECT 2")"#).len(), 0);
-    assert_eq!(sql_outside(r#""Select a file to delete from the list""#).len(), 0);
+    assert_eq!(
+        sql_outside(r#"sql!("DELETE FROM t WHERE a = 'x;)'"), "INSERT INTO t (a) VALUES (1)""#)
+            .len(),
+        1
+    );
+    assert_eq!(
+        sql_outside(r#"sql_engines!(sqlite: "SELECT 1", postgres: "SELECT 2")"#).len(),
+        0
+    );
+    assert_eq!(
+        sql_outside(r#""Select a file to delete from the list""#).len(),
+        0
+    );
     assert_eq!(code_only("a // \"SELECT x FROM t\"\nb").trim(), "a \nb");
-    assert_eq!(code_only("let x = \"// no comment\";"), "let x = \"// no comment\";");
+    assert_eq!(
+        code_only("let x = \"// no comment\";"),
+        "let x = \"// no comment\";"
+    );
 }
 
 /// String literals that read like SQL, not counting those inside `sql!(...)`.
@@ -136,7 +202,9 @@ fn sql_outside(text: &str) -> Vec<String> {
     while at < text.len() {
         let rest = &text[at..];
         if depth_in_macro == 0
-            && let Some(start) = ["sql!(", "sql_engines!("].iter().find(|start| rest.starts_with(**start))
+            && let Some(start) = ["sql!(", "sql_engines!("]
+                .iter()
+                .find(|start| rest.starts_with(**start))
         {
             depth_in_macro = 1;
             at += start.len();
@@ -171,9 +239,9 @@ fn reads_like_sql(literal: &str) -> bool {
         Some("UPDATE") => has("SET"),
         Some("DELETE") => words.get(1).is_some_and(|word| word == "FROM"),
         Some("WITH") => has("SELECT"),
-        Some("CREATE" | "ALTER" | "DROP") => {
-            words.get(1).is_some_and(|word| ["TABLE", "INDEX", "UNIQUE", "VIEW"].contains(&word.as_str()))
-        }
+        Some("CREATE" | "ALTER" | "DROP") => words
+            .get(1)
+            .is_some_and(|word| ["TABLE", "INDEX", "UNIQUE", "VIEW"].contains(&word.as_str())),
         _ => false,
     }
 }
@@ -230,7 +298,10 @@ fn code_only(text: &str) -> String {
 
 /// Unit tests may talk SQL beside the store.
 fn without_tests(text: &str) -> String {
-    text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned()
+    text.split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap()
+        .to_owned()
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

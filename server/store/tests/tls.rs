@@ -1,5 +1,10 @@
 //! TLS to a real PostgreSQL: only a certificate of the named authority, for the host of the address, is taken.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod common;
 
@@ -24,7 +29,11 @@ impl Server {
             .args([cert, key])
             .output()
             .unwrap();
-        assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
+        assert!(
+            started.status.success(),
+            "{}",
+            String::from_utf8_lossy(&started.stderr)
+        );
         Self {
             folder,
             url: String::from_utf8(started.stdout).unwrap().trim().to_owned(),
@@ -34,7 +43,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = Command::new(script()).arg("stop").arg(&self.folder).output();
+        let _ = Command::new(script())
+            .arg("stop")
+            .arg(&self.folder)
+            .output();
     }
 }
 
@@ -45,7 +57,9 @@ fn script() -> PathBuf {
 fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
@@ -62,8 +76,14 @@ fn only_the_named_authority_and_the_right_host_are_trusted() {
     };
     let ours = authority("ours");
     let key = KeyPair::generate().unwrap();
-    let cert = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &ours).unwrap();
-    let server = Server::start(&file("s.crt", cert.pem()), &file("s.key", key.serialize_pem()));
+    let cert = CertificateParams::new(vec!["localhost".to_owned()])
+        .unwrap()
+        .signed_by(&key, &ours)
+        .unwrap();
+    let server = Server::start(
+        &file("s.crt", cert.pem()),
+        &file("s.key", key.serialize_pem()),
+    );
     let good = file("ours.pem", ours.pem());
     let other = file("other.pem", authority("other").pem());
     let named = server.url.replace("127.0.0.1", "localhost");
@@ -94,13 +114,24 @@ fn only_the_named_authority_and_the_right_host_are_trusted() {
 
     for (url, roots, why) in [
         (named.as_str(), Some(other.as_path()), "another authority"),
-        (server.url.as_str(), Some(good.as_path()), "another host name"),
-        (&format!("{named}?sslmode=require"), None, "an authority the system does not know"),
+        (
+            server.url.as_str(),
+            Some(good.as_path()),
+            "another host name",
+        ),
+        (
+            &format!("{named}?sslmode=require"),
+            None,
+            "an authority the system does not know",
+        ),
         (named.as_str(), None, "no TLS where the server wants it"),
     ] {
         let refused = open(url, roots).err();
         assert!(
-            matches!(refused, Some(StoreError::Unavailable(_) | StoreError::Config(_))),
+            matches!(
+                refused,
+                Some(StoreError::Unavailable(_) | StoreError::Config(_))
+            ),
             "{why}: {refused:?}"
         );
     }

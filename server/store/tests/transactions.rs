@@ -1,5 +1,10 @@
 //! What a transaction promises: durability in groups, isolation of closures, retries, readers that do not wait.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod common;
 
@@ -40,14 +45,21 @@ fn get(tx: &mut Tx, name: &str) -> Result<Option<String>, StoreError> {
 fn what_is_written_is_read_again_after_reopening(db: &Db) {
     let store = db.open();
     run(async {
-        store.write(|tx| add_ticket(tx, "t-1", 1, "hola")).await.unwrap();
+        store
+            .write(|tx| add_ticket(tx, "t-1", 1, "hola"))
+            .await
+            .unwrap();
     });
     drop(store);
     let store = db.open();
     assert_eq!(count_tickets(&store), 1);
     assert_eq!(
         store.engine(),
-        if db.is_postgres() { Engine::Postgres } else { Engine::Sqlite }
+        if db.is_postgres() {
+            Engine::Postgres
+        } else {
+            Engine::Sqlite
+        }
     );
 }
 
@@ -81,7 +93,13 @@ fn every_kind_of_value_comes_back_as_it_went_in(db: &Db) {
         .unwrap();
     assert_eq!(
         back,
-        ("d".to_owned(), "ñandú 🦙".to_owned(), vec![0, 255, 1], i64::MIN, Value::Null)
+        (
+            "d".to_owned(),
+            "ñandú 🦙".to_owned(),
+            vec![0, 255, 1],
+            i64::MIN,
+            Value::Null
+        )
     );
 }
 
@@ -124,7 +142,9 @@ fn an_error_rolls_back_its_own_closure_alone(db: &Db) {
         for _ in 0..50 {
             tokio::task::yield_now().await;
         }
-        tokio::task::spawn_blocking(move || gate.wait()).await.unwrap();
+        tokio::task::spawn_blocking(move || gate.wait())
+            .await
+            .unwrap();
         slow.await.unwrap().unwrap();
         for (n, answer) in waiting.into_iter().enumerate() {
             let answer = answer.await.unwrap();
@@ -135,7 +155,10 @@ fn an_error_rolls_back_its_own_closure_alone(db: &Db) {
             }
         }
         for n in 0..10 {
-            let found = store.read(move |tx| get(tx, &format!("n{n}"))).await.unwrap();
+            let found = store
+                .read(move |tx| get(tx, &format!("n{n}")))
+                .await
+                .unwrap();
             assert_eq!(found.is_some(), n % 2 == 0, "n{n}");
         }
     });
@@ -147,7 +170,10 @@ fn a_closure_that_hides_an_engine_error_is_rolled_back(db: &Db) {
         set(tx, "half", "1")?;
         let sql = sql!("INSERT INTO store_meta (name, value) VALUES ($1, 'again')");
         let duplicate = tx.execute(sql, params!["half"]);
-        assert!(matches!(duplicate, Err(StoreError::Duplicate(_))), "{duplicate:?}");
+        assert!(
+            matches!(duplicate, Err(StoreError::Duplicate(_))),
+            "{duplicate:?}"
+        );
         let after = set(tx, "after", "1");
         assert!(matches!(after, Err(StoreError::Aborted(_))), "{after:?}");
         Ok::<_, StoreError>(())
@@ -173,7 +199,10 @@ fn a_panic_rolls_back_and_the_store_goes_on(db: &Db) {
 fn writing_in_a_read_is_refused(db: &Db) {
     let store = db.open();
     let answer = store.read_blocking(|tx| set(tx, "sneaked", "1"));
-    assert!(matches!(answer, Err(StoreError::Statement { .. })), "{answer:?}");
+    assert!(
+        matches!(answer, Err(StoreError::Statement { .. })),
+        "{answer:?}"
+    );
     assert_eq!(store.read_blocking(|tx| get(tx, "sneaked")), Ok(None));
 }
 
@@ -197,14 +226,23 @@ fn readers_do_not_wait_for_a_long_write(db: &Db) {
     entered.recv().unwrap();
     // The write is open now and stays open until these reads are done.
     for _ in 0..20 {
-        assert_eq!(store.read_blocking(|tx| get(tx, "k")).unwrap().as_deref(), Some("old"));
+        assert_eq!(
+            store.read_blocking(|tx| get(tx, "k")).unwrap().as_deref(),
+            Some("old")
+        );
     }
     run(async {
-        assert_eq!(store.read(|tx| get(tx, "k")).await.unwrap().as_deref(), Some("old"));
+        assert_eq!(
+            store.read(|tx| get(tx, "k")).await.unwrap().as_deref(),
+            Some("old")
+        );
     });
     drop(release);
     writer.join().unwrap().unwrap();
-    assert_eq!(store.read_blocking(|tx| get(tx, "k")).unwrap().as_deref(), Some("new"));
+    assert_eq!(
+        store.read_blocking(|tx| get(tx, "k")).unwrap().as_deref(),
+        Some("new")
+    );
 }
 
 fn a_read_is_one_snapshot(db: &Db) {
@@ -221,7 +259,10 @@ fn a_read_is_one_snapshot(db: &Db) {
         })
         .unwrap();
     assert_eq!((before, after), (None, None));
-    assert_eq!(store.read_blocking(|tx| get(tx, "k")).unwrap().as_deref(), Some("late"));
+    assert_eq!(
+        store.read_blocking(|tx| get(tx, "k")).unwrap().as_deref(),
+        Some("late")
+    );
 }
 
 fn conflicting_counters_lose_no_step(db: &Db) {
@@ -277,8 +318,9 @@ fn wrong_parameters_and_columns_are_named(db: &Db) {
         matches!(&error, StoreError::Corrupt(text) if text.contains("text where an integer is expected")),
         "{error}"
     );
-    let answer: Result<String, StoreError> =
-        store.read_blocking(|tx| tx.query_one(sql!("SELECT name FROM store_meta"), &[], |row| row.get(3)));
+    let answer: Result<String, StoreError> = store.read_blocking(|tx| {
+        tx.query_one(sql!("SELECT name FROM store_meta"), &[], |row| row.get(3))
+    });
     let error = answer.unwrap_err().to_string();
     assert!(error.contains("column 3"), "{error}");
 }
@@ -291,43 +333,70 @@ fn more_rows_than_wanted_is_an_error(db: &Db) {
             set(tx, "b", "1")
         })
         .unwrap();
-    let answer: Result<Option<String>, StoreError> =
-        store.read_blocking(|tx| tx.query_opt(sql!("SELECT name FROM store_meta"), &[], |row| row.get(0)));
-    assert!(matches!(answer, Err(StoreError::TooMany { bound: 1, .. })), "{answer:?}");
+    let answer: Result<Option<String>, StoreError> = store.read_blocking(|tx| {
+        tx.query_opt(sql!("SELECT name FROM store_meta"), &[], |row| row.get(0))
+    });
+    assert!(
+        matches!(answer, Err(StoreError::TooMany { bound: 1, .. })),
+        "{answer:?}"
+    );
     let answer: Result<String, StoreError> = store.read_blocking(|tx| {
-        tx.query_one(sql!("SELECT name FROM store_meta WHERE name = 'c'"), &[], |row| row.get(0))
+        tx.query_one(
+            sql!("SELECT name FROM store_meta WHERE name = 'c'"),
+            &[],
+            |row| row.get(0),
+        )
     });
     assert!(matches!(answer, Err(StoreError::NoRow(_))), "{answer:?}");
 }
 
 fn constraints_are_told_apart(db: &Db) {
     let store = db.open();
-    store.write_blocking(|tx| add_ticket(tx, "t-1", 1, "x")).unwrap();
+    store
+        .write_blocking(|tx| add_ticket(tx, "t-1", 1, "x"))
+        .unwrap();
     let answer = store.write_blocking(|tx| add_ticket(tx, "t-1", 2, "x"));
-    assert!(matches!(answer, Err(StoreError::Duplicate(_))), "{answer:?}");
+    assert!(
+        matches!(answer, Err(StoreError::Duplicate(_))),
+        "{answer:?}"
+    );
     let answer = store.write_blocking(|tx| {
         tx.execute(
             sql!("INSERT INTO device_volatile (device_id, facts, at_ms) VALUES ('nobody', $1, 0)"),
             params![vec![1_u8]],
         )
     });
-    assert!(matches!(answer, Err(StoreError::Constraint(_))), "{answer:?}");
+    assert!(
+        matches!(answer, Err(StoreError::Constraint(_))),
+        "{answer:?}"
+    );
 }
 
 fn nul_in_text_is_refused(db: &Db) {
     let store = db.open();
     let answer = store.write_blocking(|tx| set(tx, "k", "a\0b"));
-    assert!(matches!(&answer, Err(StoreError::Invalid(text)) if text.contains("NUL")), "{answer:?}");
+    assert!(
+        matches!(&answer, Err(StoreError::Invalid(text)) if text.contains("NUL")),
+        "{answer:?}"
+    );
 }
 
 fn order_of_text_is_by_bytes(db: &Db) {
     let store = db.open();
     store
-        .write_blocking(|tx| ["b", "a-b", "ab", "B", "á", "_"].iter().try_for_each(|name| set(tx, name, "1")))
+        .write_blocking(|tx| {
+            ["b", "a-b", "ab", "B", "á", "_"]
+                .iter()
+                .try_for_each(|name| set(tx, name, "1"))
+        })
         .unwrap();
     let names: Vec<String> = store
         .read_blocking(|tx| {
-            tx.query(sql!("SELECT name FROM store_meta ORDER BY name"), &[], |row| row.get(0))
+            tx.query(
+                sql!("SELECT name FROM store_meta ORDER BY name"),
+                &[],
+                |row| row.get(0),
+            )
         })
         .map_err(|error: StoreError| error)
         .unwrap();
@@ -347,7 +416,10 @@ fn a_store_may_be_opened_and_dropped_on_an_async_thread(db: &Db) {
 fn the_database_clock_is_near_ours(db: &Db) {
     let store = db.open();
     let theirs = store.read_blocking(Tx::now_db_ms).unwrap();
-    assert!((chasqui_base::clock::now_ms() - theirs).abs() < 600_000, "{theirs}");
+    assert!(
+        (chasqui_base::clock::now_ms() - theirs).abs() < 600_000,
+        "{theirs}"
+    );
 }
 
 /// SQLite's writer takes everybody who waits into one commit.

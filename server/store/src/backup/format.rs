@@ -111,13 +111,17 @@ impl FrameWriter {
         self.flush_rows()?;
         let digest = self.hash.clone().finalize();
         self.frame(b'S', &digest)?;
-        let file = self.out.into_inner().map_err(|error| write_failed(error.error()))?;
+        let file = self
+            .out
+            .into_inner()
+            .map_err(|error| write_failed(error.error()))?;
         file.sync_all().map_err(|error| write_failed(&error))?;
         Ok((self.bytes, hex::encode(digest)))
     }
 
     fn long(&mut self, tag: u8, bytes: &[u8]) -> Result<(), StoreError> {
-        let length = u32::try_from(bytes.len()).map_err(|_| bad("a value is larger than 4 GiB".to_owned()))?;
+        let length = u32::try_from(bytes.len())
+            .map_err(|_| bad("a value is larger than 4 GiB".to_owned()))?;
         self.rows.push(tag);
         self.rows.extend(length.to_be_bytes());
         self.rows.extend(bytes);
@@ -136,7 +140,8 @@ impl FrameWriter {
         if payload.len() > MAX_FRAME {
             return Err(bad(format!("one row has {} bytes", payload.len())));
         }
-        let length = u32::try_from(payload.len()).map_err(|_| bad("a frame is too long".to_owned()))?;
+        let length =
+            u32::try_from(payload.len()).map_err(|_| bad("a frame is too long".to_owned()))?;
         self.put(&[kind])?;
         self.put(&length.to_be_bytes())?;
         self.put(payload)
@@ -145,7 +150,9 @@ impl FrameWriter {
     fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.hash.update(bytes);
         self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.out.write_all(bytes).map_err(|error| write_failed(&error))
+        self.out
+            .write_all(bytes)
+            .map_err(|error| write_failed(&error))
     }
 }
 
@@ -185,13 +192,16 @@ impl FrameReader {
         };
         let magic = reader.take(MAGIC.len())?;
         if magic != MAGIC {
-            return Err(bad("this is no backup, or one of another format version".to_owned()));
+            return Err(bad(
+                "this is no backup, or one of another format version".to_owned()
+            ));
         }
         let (kind, payload) = reader.frame()?;
         if kind != b'H' {
             return Err(damaged("it does not begin with its header"));
         }
-        reader.header = serde_json::from_slice(&payload).map_err(|error| bad(format!("its header: {error}")))?;
+        reader.header = serde_json::from_slice(&payload)
+            .map_err(|error| bad(format!("its header: {error}")))?;
         Ok(reader)
     }
 
@@ -204,8 +214,8 @@ impl FrameReader {
             let (kind, payload) = self.frame()?;
             match kind {
                 b'T' => {
-                    let head: TableHead =
-                        serde_json::from_slice(&payload).map_err(|error| bad(format!("a table's head: {error}")))?;
+                    let head: TableHead = serde_json::from_slice(&payload)
+                        .map_err(|error| bad(format!("a table's head: {error}")))?;
                     self.columns = head.columns.len();
                     return Ok(Part::Table {
                         name: head.table,
@@ -219,7 +229,12 @@ impl FrameReader {
                         return Err(damaged("its digest is not that of its content"));
                     }
                     let mut rest = [0];
-                    if self.input.read(&mut rest).map_err(|error| read_failed(&error))? != 0 {
+                    if self
+                        .input
+                        .read(&mut rest)
+                        .map_err(|error| read_failed(&error))?
+                        != 0
+                    {
                         return Err(damaged("something follows its end"));
                     }
                     return Ok(Part::End {
@@ -265,7 +280,10 @@ fn rows(mut rest: &[u8], columns: usize) -> Result<VecDeque<Vec<Value>>, StoreEr
     while !rest.is_empty() {
         let mut row = Vec::with_capacity(columns);
         for _ in 0..columns {
-            row.push(value(&mut rest).ok_or_else(|| damaged("a row is cut off or not text where it says so"))?);
+            row.push(
+                value(&mut rest)
+                    .ok_or_else(|| damaged("a row is cut off or not text where it says so"))?,
+            );
         }
         rows.push_back(row);
     }
@@ -303,7 +321,9 @@ fn bad(detail: String) -> StoreError {
 }
 
 fn damaged(detail: &str) -> StoreError {
-    StoreError::Backup(format!("{detail}: the file is damaged or incomplete, use another backup"))
+    StoreError::Backup(format!(
+        "{detail}: the file is damaged or incomplete, use another backup"
+    ))
 }
 
 pub(crate) fn write_failed(error: &std::io::Error) -> StoreError {

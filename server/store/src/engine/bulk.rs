@@ -81,9 +81,18 @@ pub(crate) fn load_table(
             let fail = |error: postgres::Error| pg::failure(&error, None).error;
             let shape = format!("SELECT {} FROM {}", list(columns), quoted(table));
             let shape = conn.client.prepare(&shape).map_err(fail)?;
-            let types: Vec<Type> = shape.columns().iter().map(|column| column.type_().clone()).collect();
-            let copy = format!("COPY {} ({}) FROM STDIN BINARY", quoted(table), list(columns));
-            let mut writer = BinaryCopyInWriter::new(conn.client.copy_in(&copy).map_err(fail)?, &types);
+            let types: Vec<Type> = shape
+                .columns()
+                .iter()
+                .map(|column| column.type_().clone())
+                .collect();
+            let copy = format!(
+                "COPY {} ({}) FROM STDIN BINARY",
+                quoted(table),
+                list(columns)
+            );
+            let mut writer =
+                BinaryCopyInWriter::new(conn.client.copy_in(&copy).map_err(fail)?, &types);
             while let Some(row) = next()? {
                 let row: Vec<&(dyn ToSql + Sync)> = row.iter().map(|value| value as _).collect();
                 writer.write(&row).map_err(fail)?;

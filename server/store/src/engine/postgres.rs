@@ -37,7 +37,9 @@ impl Isolation {
     fn begin(self) -> &'static str {
         match self {
             // A scan of a whole small table would put a lock on all of it and make every other writer a conflict.
-            Self::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE; SET LOCAL enable_seqscan = off",
+            Self::Serializable => {
+                "BEGIN ISOLATION LEVEL SERIALIZABLE; SET LOCAL enable_seqscan = off"
+            }
             Self::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ",
         }
     }
@@ -70,15 +72,27 @@ impl PgConn {
         Ok(ready)
     }
 
-    fn ready(&mut self, statement: &'static Statement, params: &[Value]) -> Result<postgres::Statement, Failure> {
+    fn ready(
+        &mut self,
+        statement: &'static Statement,
+        params: &[Value],
+    ) -> Result<postgres::Statement, Failure> {
         let ready = self.prepare(statement)?;
         if ready.params().len() != params.len() {
-            return Err(super::sqlite::wrong_count(statement, ready.params().len(), params.len()));
+            return Err(super::sqlite::wrong_count(
+                statement,
+                ready.params().len(),
+                params.len(),
+            ));
         }
         Ok(ready)
     }
 
-    pub(crate) fn execute(&mut self, statement: &'static Statement, params: &[Value]) -> Result<u64, Trouble> {
+    pub(crate) fn execute(
+        &mut self,
+        statement: &'static Statement,
+        params: &[Value],
+    ) -> Result<u64, Trouble> {
         let ready = self.ready(statement, params)?;
         let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|value| value as _).collect();
         self.client
@@ -97,7 +111,10 @@ impl PgConn {
             .client
             .query_raw(&ready, params.iter())
             .map_err(|error| failure(&error, Some(statement)))?;
-        while let Some(row) = rows.next().map_err(|error| failure(&error, Some(statement)))? {
+        while let Some(row) = rows
+            .next()
+            .map_err(|error| failure(&error, Some(statement)))?
+        {
             visit(&row).map_err(Trouble::Visit)?;
         }
         Ok(())
@@ -146,7 +163,7 @@ impl Pool {
         let mut attempt = 1;
         loop {
             count(&self.counters.closures);
-            let (tx, outcome) = self.run(isolation.begin(), true, work)?;
+            let (tx, outcome) = self.run(isolation.begin(), work)?;
             let (error, failure) = match self.finish(tx, outcome) {
                 Ok(value) => {
                     count(&self.counters.commits);
@@ -171,8 +188,12 @@ impl Pool {
     }
 
     /// Runs a closure in one snapshot.
-    pub(crate) fn read<T, E: From<StoreError>>(&self, work: &dyn Fn(&mut Tx) -> Result<T, E>) -> Result<T, E> {
-        let (mut tx, outcome) = self.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", false, work)?;
+    pub(crate) fn read<T, E: From<StoreError>>(
+        &self,
+        work: &dyn Fn(&mut Tx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let (mut tx, outcome) =
+            self.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work)?;
         if control(&mut tx, "ROLLBACK").is_ok() {
             self.put(tx);
         }
@@ -183,7 +204,6 @@ impl Pool {
     fn run<T, E: From<StoreError>>(
         &self,
         begin: &str,
-        writing: bool,
         work: &dyn Fn(&mut Tx) -> Result<T, E>,
     ) -> Result<(Tx, Result<T, E>), E> {
         let idle = self.take();
@@ -195,7 +215,6 @@ impl Pool {
             None => self.fresh(begin)?,
         };
         tx.failed = None;
-        tx.writing = writing;
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&mut tx)))
             .unwrap_or_else(|panic| Err(E::from(super::panic_text(panic.as_ref()))));
         Ok((tx, outcome))
@@ -208,7 +227,11 @@ impl Pool {
     }
 
     /// Commits or rolls back.
-    fn finish<T, E: From<StoreError>>(&self, mut tx: Tx, outcome: Result<T, E>) -> Result<T, (E, Option<Failure>)> {
+    fn finish<T, E: From<StoreError>>(
+        &self,
+        mut tx: Tx,
+        outcome: Result<T, E>,
+    ) -> Result<T, (E, Option<Failure>)> {
         let failed = tx.failed.take();
         match (outcome, failed) {
             (Ok(value), None) => {
@@ -292,7 +315,9 @@ pub(crate) fn control(tx: &mut Tx, text: &str) -> Result<(), Failure> {
             retry: false,
         });
     };
-    conn.client.batch_execute(text).map_err(|error| failure(&error, None))
+    conn.client
+        .batch_execute(text)
+        .map_err(|error| failure(&error, None))
 }
 
 impl ToSql for Value {
@@ -326,12 +351,16 @@ impl ToSql for Value {
 
 /// Reads one column; the error is text that says why it cannot be read.
 pub(crate) fn column(row: &postgres::Row, index: usize) -> Result<Value, String> {
-    let column = row.columns().get(index).ok_or_else(|| {
-        format!("there are only {} columns", row.columns().len())
-    })?;
+    let column = row
+        .columns()
+        .get(index)
+        .ok_or_else(|| format!("there are only {} columns", row.columns().len()))?;
     let text = |error: postgres::Error| error.to_string();
     let value = match *column.type_() {
-        Type::INT8 => row.try_get::<_, Option<i64>>(index).map_err(text)?.map(Value::Int),
+        Type::INT8 => row
+            .try_get::<_, Option<i64>>(index)
+            .map_err(text)?
+            .map(Value::Int),
         Type::INT4 => row
             .try_get::<_, Option<i32>>(index)
             .map_err(text)?
@@ -340,12 +369,22 @@ pub(crate) fn column(row: &postgres::Row, index: usize) -> Result<Value, String>
             .try_get::<_, Option<i16>>(index)
             .map_err(text)?
             .map(|int| Value::Int(i64::from(int))),
-        Type::BOOL => row.try_get::<_, Option<bool>>(index).map_err(text)?.map(Value::from),
-        Type::FLOAT8 => row.try_get::<_, Option<f64>>(index).map_err(text)?.map(Value::Real),
-        Type::TEXT | Type::VARCHAR | Type::NAME => {
-            row.try_get::<_, Option<String>>(index).map_err(text)?.map(Value::Text)
-        }
-        Type::BYTEA => row.try_get::<_, Option<Vec<u8>>>(index).map_err(text)?.map(Value::Blob),
+        Type::BOOL => row
+            .try_get::<_, Option<bool>>(index)
+            .map_err(text)?
+            .map(Value::from),
+        Type::FLOAT8 => row
+            .try_get::<_, Option<f64>>(index)
+            .map_err(text)?
+            .map(Value::Real),
+        Type::TEXT | Type::VARCHAR | Type::NAME => row
+            .try_get::<_, Option<String>>(index)
+            .map_err(text)?
+            .map(Value::Text),
+        Type::BYTEA => row
+            .try_get::<_, Option<Vec<u8>>>(index)
+            .map_err(text)?
+            .map(Value::Blob),
         ref other => {
             return Err(format!(
                 "PostgreSQL answers {other}: say CAST(... AS BIGINT), TEXT or BYTEA (a SUM is NUMERIC there)"
@@ -369,7 +408,10 @@ pub(crate) fn failure(error: &postgres::Error, statement: Option<&Statement>) ->
                 detail,
             }
         };
-        return Failure { error, retry: false };
+        return Failure {
+            error,
+            retry: false,
+        };
     };
     let code = db.code();
     let mut detail = db.message().to_owned();
@@ -380,15 +422,22 @@ pub(crate) fn failure(error: &postgres::Error, statement: Option<&Statement>) ->
         || code.code().starts_with("57P")
         || code.code().starts_with("28")
         || code.code().starts_with("58")
-        || matches!(*code, SqlState::TOO_MANY_CONNECTIONS | SqlState::INVALID_CATALOG_NAME)
+        || matches!(
+            *code,
+            SqlState::TOO_MANY_CONNECTIONS | SqlState::INVALID_CATALOG_NAME
+        )
         || *code == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE;
     let (error, retry) = match code {
-        _ if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED => {
+        _ if *code == SqlState::T_R_SERIALIZATION_FAILURE
+            || *code == SqlState::T_R_DEADLOCK_DETECTED =>
+        {
             (StoreError::Conflict(detail), true)
         }
         _ if *code == SqlState::UNIQUE_VIOLATION => (StoreError::Duplicate(detail), true),
         _ if code.code().starts_with("23") => (StoreError::Constraint(detail), false),
-        _ if *code == SqlState::DISK_FULL || code.code().starts_with("53") && *code != SqlState::TOO_MANY_CONNECTIONS => {
+        _ if *code == SqlState::DISK_FULL
+            || code.code().starts_with("53") && *code != SqlState::TOO_MANY_CONNECTIONS =>
+        {
             (StoreError::Full(detail), false)
         }
         _ if unavailable => (StoreError::Unavailable(detail), false),

@@ -61,7 +61,9 @@ impl Readers {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // The guarded lists are whole between any two operations, so a panic elsewhere leaves them usable.
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Opens the writer's connection, making the file (0600: it holds personal data) when `create` is set.
@@ -85,7 +87,8 @@ pub(crate) fn open_writer(path: &Path, create: bool) -> Result<Connection, Store
          PRAGMA cache_size = -32000;
          PRAGMA temp_store = MEMORY;"
     );
-    conn.execute_batch(&pragmas).map_err(|error| opening(path, &error))?;
+    conn.execute_batch(&pragmas)
+        .map_err(|error| opening(path, &error))?;
     Ok(conn)
 }
 
@@ -100,7 +103,8 @@ fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 fn open(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
     let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|error| opening(path, &error))?;
-    conn.busy_timeout(BUSY).map_err(|error| opening(path, &error))?;
+    conn.busy_timeout(BUSY)
+        .map_err(|error| opening(path, &error))?;
     conn.set_prepared_statement_cache_capacity(512);
     Ok(conn)
 }
@@ -160,7 +164,11 @@ pub(crate) fn execute(
         // RETURNING: run to the end as PostgreSQL does, the rows are not wanted.
         let mut rows = prepared.raw_query();
         let mut count = 0;
-        while rows.next().map_err(|error| failure(&error, Some(statement)))?.is_some() {
+        while rows
+            .next()
+            .map_err(|error| failure(&error, Some(statement)))?
+            .is_some()
+        {
             count += 1;
         }
         return Ok(count);
@@ -179,7 +187,10 @@ pub(crate) fn each(
 ) -> Result<(), Trouble> {
     let mut prepared = prepare(conn, statement, params)?;
     let mut rows = prepared.raw_query();
-    while let Some(row) = rows.next().map_err(|error| failure(&error, Some(statement)))? {
+    while let Some(row) = rows
+        .next()
+        .map_err(|error| failure(&error, Some(statement)))?
+    {
         visit(row).map_err(Trouble::Visit)?;
     }
     Ok(())
@@ -194,7 +205,11 @@ fn prepare<'a>(
         .prepare_cached(statement.text(Engine::Sqlite))
         .map_err(|error| failure(&error, Some(statement)))?;
     if prepared.parameter_count() != params.len() {
-        return Err(wrong_count(statement, prepared.parameter_count(), params.len()));
+        return Err(wrong_count(
+            statement,
+            prepared.parameter_count(),
+            params.len(),
+        ));
     }
     bind(&mut prepared, params).map_err(|error| failure(&error, Some(statement)))?;
     Ok(prepared)
@@ -210,7 +225,10 @@ pub(crate) fn wrong_count(statement: &Statement, wants: usize, got: usize) -> Fa
     }
 }
 
-pub(crate) fn bind(prepared: &mut rusqlite::Statement<'_>, params: &[Value]) -> rusqlite::Result<()> {
+pub(crate) fn bind(
+    prepared: &mut rusqlite::Statement<'_>,
+    params: &[Value],
+) -> rusqlite::Result<()> {
     for (index, value) in params.iter().enumerate() {
         let number = index + 1;
         match value {
@@ -275,17 +293,17 @@ fn translate(error: &rusqlite::Error, statement: Option<&Statement>) -> StoreErr
         {
             StoreError::Full(detail)
         }
-        ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::FileLockingProtocolFailed => {
-            StoreError::Unavailable(detail)
-        }
+        ErrorCode::SystemIoFailure
+        | ErrorCode::CannotOpen
+        | ErrorCode::FileLockingProtocolFailed => StoreError::Unavailable(detail),
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             StoreError::Unavailable(format!("another process holds the file: {detail}"))
         }
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Corrupt(detail),
         ErrorCode::ConstraintViolation => match code.extended_code {
-            ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {
-                StoreError::Duplicate(detail)
-            }
+            ffi::SQLITE_CONSTRAINT_UNIQUE
+            | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+            | ffi::SQLITE_CONSTRAINT_ROWID => StoreError::Duplicate(detail),
             _ => StoreError::Constraint(detail),
         },
         _ => StoreError::Statement {

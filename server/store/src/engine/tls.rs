@@ -26,7 +26,8 @@ impl Tls {
     /// Decides by the hosts of the address. `roots` is the file of authorities the address names; without it the
     /// system's are trusted.
     pub(crate) fn choose(config: &mut Config, roots: Option<&Path>) -> Result<Self, StoreError> {
-        let local = config.get_hosts().iter().all(is_local) && config.get_hostaddrs().iter().all(|ip| ip.is_loopback());
+        let local = config.get_hosts().iter().all(is_local)
+            && config.get_hostaddrs().iter().all(|ip| ip.is_loopback());
         let wanted = config.get_ssl_mode() == SslMode::Require || roots.is_some();
         if local && !wanted {
             config.ssl_mode(SslMode::Disable);
@@ -89,7 +90,10 @@ pub(crate) fn split_address(url: &str) -> (String, Option<PathBuf>) {
 fn is_local(host: &Host) -> bool {
     match host {
         Host::Tcp(name) => {
-            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+            name == "localhost"
+                || name
+                    .parse::<std::net::IpAddr>()
+                    .is_ok_and(|address| address.is_loopback())
         }
         #[cfg(unix)]
         Host::Unix(_) => true,
@@ -104,9 +108,13 @@ fn roots_of(file: &Path) -> Result<RootCertStore, StoreError> {
         ))
     };
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| wrong(error.to_string()))? {
+    for certificate in
+        CertificateDer::pem_file_iter(file).map_err(|error| wrong(error.to_string()))?
+    {
         let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+        roots
+            .add(certificate)
+            .map_err(|error| wrong(error.to_string()))?;
     }
     if roots.is_empty() {
         return Err(wrong("it holds no certificate".to_owned()));
@@ -148,18 +156,29 @@ mod tests {
             assert!(matches!(choose(url), Ok(Tls::None)), "{url}");
         }
         let refused = choose("postgresql://u@db.example.org/d?sslmode=disable").err();
-        assert!(matches!(&refused, Some(StoreError::Config(text)) if text.contains("sslmode=disable")), "{refused:?}");
-        for url in ["postgresql://u@db.example.org/d", "postgresql://u@localhost,10.0.0.1/d"] {
+        assert!(
+            matches!(&refused, Some(StoreError::Config(text)) if text.contains("sslmode=disable")),
+            "{refused:?}"
+        );
+        for url in [
+            "postgresql://u@db.example.org/d",
+            "postgresql://u@localhost,10.0.0.1/d",
+        ] {
             assert!(!matches!(choose(url), Ok(Tls::None)), "{url}");
         }
     }
 
     #[test]
     fn a_file_of_authorities_is_taken_out_of_the_address() {
-        let (url, roots) = split_address("postgresql://h/d?sslmode=verify-full&sslrootcert=/a/ca.pem&connect_timeout=3");
+        let (url, roots) = split_address(
+            "postgresql://h/d?sslmode=verify-full&sslrootcert=/a/ca.pem&connect_timeout=3",
+        );
         assert_eq!(url, "postgresql://h/d?sslmode=require&connect_timeout=3");
         assert_eq!(roots, Some(PathBuf::from("/a/ca.pem")));
         let missing = choose("postgresql://h/d?sslrootcert=/nowhere/ca.pem").err();
-        assert!(matches!(&missing, Some(StoreError::Config(text)) if text.contains("/nowhere/ca.pem")), "{missing:?}");
+        assert!(
+            matches!(&missing, Some(StoreError::Config(text)) if text.contains("/nowhere/ca.pem")),
+            "{missing:?}"
+        );
     }
 }

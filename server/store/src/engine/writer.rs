@@ -103,7 +103,9 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || write_until_closed(conn, receiver, &theirs))
-            .map_err(|error| StoreError::Config(format!("cannot start the writer's thread: {error}")))?;
+            .map_err(|error| {
+                StoreError::Config(format!("cannot start the writer's thread: {error}"))
+            })?;
         Ok(Self {
             sender: Some(sender),
             thread: Some(thread),
@@ -128,9 +130,12 @@ impl Drop for Writer {
     }
 }
 
-fn write_until_closed(conn: Connection, mut receiver: mpsc::Receiver<Box<dyn Job>>, counters: &Counters) {
+fn write_until_closed(
+    conn: Connection,
+    mut receiver: mpsc::Receiver<Box<dyn Job>>,
+    counters: &Counters,
+) {
     let mut tx = Tx::new(Conn::Sqlite(conn));
-    tx.writing = true;
     while let Some(first) = receiver.blocking_recv() {
         let mut group = vec![first];
         while group.len() < GROUP
@@ -165,7 +170,11 @@ fn fail_all(group: Vec<Box<dyn Job>>, error: &StoreError) {
 }
 
 /// Runs the closures in one transaction. `Err`: nothing of the group is stored.
-fn run_group(tx: &mut Tx, group: &mut [Box<dyn Job>], counters: &Counters) -> Result<(), StoreError> {
+fn run_group(
+    tx: &mut Tx,
+    group: &mut [Box<dyn Job>],
+    counters: &Counters,
+) -> Result<(), StoreError> {
     control(tx, "BEGIN IMMEDIATE")?;
     let done = run_savepoints(tx, group).and_then(|changed| {
         if !changed {
@@ -199,7 +208,9 @@ fn run_savepoints(tx: &mut Tx, group: &mut [Box<dyn Job>]) -> Result<bool, Store
             return Err(failure.error);
         }
         if lost {
-            return Err(StoreError::Unavailable("the engine ended the transaction".to_owned()));
+            return Err(StoreError::Unavailable(
+                "the engine ended the transaction".to_owned(),
+            ));
         }
         if stays {
             changed = true;

@@ -74,14 +74,24 @@ sql!(
 ///
 /// # Errors
 /// When the database itself cannot be read.
-pub fn check(tx: &mut Tx, verify: Option<&dyn Fn(&SignedCheckpoint) -> bool>) -> Result<Report, StoreError> {
+pub fn check(
+    tx: &mut Tx,
+    verify: Option<&dyn Fn(&SignedCheckpoint) -> bool>,
+) -> Result<Report, StoreError> {
     let mut report = Report::default();
     check_tree(tx, verify, &mut report)?;
     check_waiting(tx, &mut report)?;
     for (kind, id, count, last) in tx.query(&CHECK_NUMBERING, &[], |row| {
-        Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<i64>(2)?, row.get::<i64>(3)?))
+        Ok((
+            row.get::<String>(0)?,
+            row.get::<String>(1)?,
+            row.get::<i64>(2)?,
+            row.get::<i64>(3)?,
+        ))
     })? {
-        report.find(format!("{kind} {id}: {count} events, but the last is number {last}"));
+        report.find(format!(
+            "{kind} {id}: {count} events, but the last is number {last}"
+        ));
     }
     for replay in REPLAYS {
         check_states(tx, replay, &mut report)?;
@@ -110,7 +120,10 @@ fn check_tree(
             report.sealed += 1;
             let index = to_i64(tree.size())?;
             if event.leaf_index != Some(index) {
-                report.find(format!("the log has no leaf {index}; the next is {:?}", event.leaf_index));
+                report.find(format!(
+                    "the log has no leaf {index}; the next is {:?}",
+                    event.leaf_index
+                ));
                 return Ok(());
             }
             check_personal(event, report);
@@ -132,20 +145,32 @@ fn check_tree(
     }
     let size = to_i64(tree.size())?;
     if last_size != size {
-        report.find(format!("{size} events are sealed, but the last good checkpoint covers {last_size}"));
+        report.find(format!(
+            "{size} events are sealed, but the last good checkpoint covers {last_size}"
+        ));
     }
     for left in checkpoints {
-        report.find(format!("checkpoint of {} leaves: the log has {size}", left.checkpoint.size));
+        report.find(format!(
+            "checkpoint of {} leaves: the log has {size}",
+            left.checkpoint.size
+        ));
     }
     let stored: i64 = tx.query_one(&CHECK_NODE_COUNT, &[], |row| row.get(0))?;
     if stored != nodes {
-        report.find(format!("{stored} nodes are stored, {nodes} follow from the leaves"));
+        report.find(format!(
+            "{stored} nodes are stored, {nodes} follow from the leaves"
+        ));
     }
     Ok(())
 }
 
-fn checkpoints_after(tx: &mut Tx, size: i64) -> Result<std::collections::VecDeque<SignedCheckpoint>, StoreError> {
-    Ok(tx.query(&CHECK_CHECKPOINTS, params![size, PAGE], read_checkpoint)?.into())
+fn checkpoints_after(
+    tx: &mut Tx,
+    size: i64,
+) -> Result<std::collections::VecDeque<SignedCheckpoint>, StoreError> {
+    Ok(tx
+        .query(&CHECK_CHECKPOINTS, params![size, PAGE], read_checkpoint)?
+        .into())
 }
 
 fn check_checkpoint(
@@ -174,8 +199,16 @@ fn check_checkpoint(
 }
 
 /// Compares the stored nodes with those that follow from one page of leaves.
-fn check_nodes(tx: &mut Tx, complete: &[(u32, u64, Hash)], report: &mut Report) -> Result<(), StoreError> {
-    let top = complete.iter().map(|(level, _, _)| *level).max().unwrap_or(0);
+fn check_nodes(
+    tx: &mut Tx,
+    complete: &[(u32, u64, Hash)],
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let top = complete
+        .iter()
+        .map(|(level, _, _)| *level)
+        .max()
+        .unwrap_or(0);
     for level in 0..=top {
         let wanted: Vec<(i64, Hash)> = complete
             .iter()
@@ -193,7 +226,9 @@ fn check_nodes(tx: &mut Tx, complete: &[(u32, u64, Hash)], report: &mut Report) 
             let found = stored.next_if(|(at, _)| *at == index);
             match found.map(|(_, text)| hash_of(&text)) {
                 Some(Ok(found)) if found == hash => {}
-                Some(_) => report.find(format!("node {index} of level {level} is not what its leaves give")),
+                Some(_) => report.find(format!(
+                    "node {index} of level {level} is not what its leaves give"
+                )),
                 None => report.find(format!("node {index} of level {level} is missing")),
             }
         }
@@ -221,9 +256,14 @@ fn check_personal(event: &Event, report: &mut Report) {
         // None was given, or it was erased: the digest alone is not checkable, by design.
         return;
     };
-    let digest = hex::decode(salt).map(|salt| event::personal_digest(&salt, text)).ok();
+    let digest = hex::decode(salt)
+        .map(|salt| event::personal_digest(&salt, text))
+        .ok();
     if digest != event.personal_digest {
-        report.find(format!("event {}: the personal text is not the one recorded", event.id));
+        report.find(format!(
+            "event {}: the personal text is not the one recorded",
+            event.id
+        ));
     }
 }
 
@@ -318,7 +358,9 @@ fn check_states(tx: &mut Tx, replay: &Replay, report: &mut Report) -> Result<(),
         report.states += 1;
         match replayed {
             Some(replayed) if replayed == state => {}
-            Some(replayed) => report.find(format!("{table} {id}: state {state}, the events say {replayed}")),
+            Some(replayed) => report.find(format!(
+                "{table} {id}: state {state}, the events say {replayed}"
+            )),
             None => report.find(format!("{table} {id}: state {state}, but no event says so")),
         }
         Ok(())

@@ -53,7 +53,9 @@ impl Db {
     pub fn postgres() -> Option<Self> {
         let server = server_url()?;
         let name = format!("chasqui_{}", chasqui_base::clock::new_id().simple());
-        admin(&server).batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+        admin(&server)
+            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .unwrap();
         let (start, _) = server.rsplit_once('/').unwrap();
         Some(Self {
             url: format!("{start}/{name}"),
@@ -91,7 +93,10 @@ impl Db {
             client.batch_execute(text).unwrap();
         } else {
             let path = chasqui_store::sqlite_path(&self.url).unwrap();
-            rusqlite::Connection::open(path).unwrap().execute_batch(text).unwrap();
+            rusqlite::Connection::open(path)
+                .unwrap()
+                .execute_batch(text)
+                .unwrap();
         }
     }
 }
@@ -99,7 +104,8 @@ impl Db {
 impl Drop for Db {
     fn drop(&mut self) {
         if let Some((server, name)) = &self.server {
-            let dropped = admin(server).batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
+            let dropped =
+                admin(server).batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
             if let Err(error) = dropped
                 && !std::thread::panicking()
             {
@@ -169,7 +175,9 @@ pub fn add_ticket(tx: &mut Tx, id: &str, number: i64, text: &str) -> Result<(), 
 
 pub fn count_tickets(store: &Store) -> i64 {
     store
-        .read_blocking(|tx| tx.query_one(sql!("SELECT COUNT(*) FROM tickets"), &[], |row| row.get(0)))
+        .read_blocking(|tx| {
+            tx.query_one(sql!("SELECT COUNT(*) FROM tickets"), &[], |row| row.get(0))
+        })
         .map_err(|error: StoreError| error)
         .unwrap()
 }
