@@ -74,7 +74,9 @@ impl PublicKey {
     pub fn from_ed25519(bytes: [u8; 32]) -> Result<Self, KeyError> {
         let key =
             ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| KeyError::BadPublicKey)?;
-        if key.is_weak() {
+        // One point, one spelling: a second encoding of a key would have a second key id.
+        let canonical = key.to_edwards().compress().to_bytes() == bytes;
+        if key.is_weak() || !canonical {
             return Err(KeyError::BadPublicKey);
         }
         Ok(Self { bytes })
@@ -416,6 +418,21 @@ mod tests {
         identity[0] = 1;
         assert_eq!(
             PublicKey::from_ed25519(identity).unwrap_err(),
+            KeyError::BadPublicKey
+        );
+    }
+
+    #[test]
+    fn a_second_spelling_of_a_point_is_refused() {
+        // y = p + 3, which decompresses to the point with y = 3.
+        let mut long = [0xff; 32];
+        long[0] = 0xf0;
+        long[31] = 0x7f;
+        let mut short = [0u8; 32];
+        short[0] = 3;
+        assert!(PublicKey::from_ed25519(short).is_ok());
+        assert_eq!(
+            PublicKey::from_ed25519(long).unwrap_err(),
             KeyError::BadPublicKey
         );
     }

@@ -7,12 +7,13 @@ use crate::canonical::{Document as _, FormatError};
 use crate::definition::{Arg, Consent, Definition, Run, resolve_args};
 use crate::digest::Digest;
 use crate::order::{Leaf, Order, Targets};
+use crate::people::People;
 use crate::text::{Text, neutralise};
 use crate::verify::Authorised;
 
 /// The order in words, for requester and approver before they sign: who asks, what, on which machines by name, with
 /// which parameters, the risk, the validity, the ticket, the reason, what runs and what is checked afterwards. `leaves`
-/// are all machines of the order, in order.
+/// are all machines of the order, in order. With the people document the requester is shown by name, else by id alone.
 ///
 /// # Errors
 /// When the definition is not the one the order names by digest, or the machines are not those of its Merkle root.
@@ -20,6 +21,7 @@ pub fn describe_order(
     order: &Order,
     definition: &Definition,
     leaves: &[Leaf],
+    people: Option<&People>,
 ) -> Result<Text, FormatError> {
     if definition.digest()? != order.definition.digest {
         return Err(FormatError::invalid(
@@ -35,9 +37,15 @@ pub fn describe_order(
             "are not the machines shown",
         ));
     }
+    let requester = people
+        .and_then(|people| people.person(&order.requester))
+        .map_or_else(
+            || order.requester.clone(),
+            |person| format!("{} ({})", person.name, person.id),
+        );
     Ok(Text {
-        es: describe(order, definition, leaves, true),
-        en: describe(order, definition, leaves, false),
+        es: describe(order, definition, leaves, &requester, true),
+        en: describe(order, definition, leaves, &requester, false),
     })
 }
 
@@ -96,7 +104,13 @@ pub fn utc(ms: i64) -> String {
     )
 }
 
-fn describe(order: &Order, definition: &Definition, leaves: &[Leaf], es: bool) -> String {
+fn describe(
+    order: &Order,
+    definition: &Definition,
+    leaves: &[Leaf],
+    requester: &str,
+    es: bool,
+) -> String {
     let t = |spanish: &'static str, english: &'static str| if es { spanish } else { english };
     let mut out = String::new();
     let mut line = |label: &str, value: &str| {
@@ -116,7 +130,7 @@ fn describe(order: &Order, definition: &Definition, leaves: &[Leaf], es: bool) -
         &neutralise(definition.summary.pick(es)),
     );
     line(t("Riesgo", "Risk"), &risk(definition.risk, es));
-    line(t("Solicita", "Requested by"), &neutralise(&order.requester));
+    line(t("Solicita", "Requested by"), &neutralise(requester));
     line(t("Tiquete", "Ticket"), &neutralise(&order.ticket.number));
     line(t("Motivo", "Reason"), &indented(&order.reason));
     line(t("Consentimiento", "Consent"), consent(order.consent, es));

@@ -133,7 +133,7 @@ fn signed_parts(case: &Case) -> (Order, chasqui_trust::Definition) {
 fn the_description_names_everything_the_signature_covers() {
     let case = Case::good();
     let (order, definition) = signed_parts(&case);
-    let text = describe_order(&order, &definition, &case.leaves).unwrap();
+    let text = describe_order(&order, &definition, &case.leaves, None).unwrap();
     for words in [
         "Limpiar archivos temporales (disk.clean.temp v3)",
         "Riesgo: 2",
@@ -156,6 +156,8 @@ fn the_description_names_everything_the_signature_covers() {
             .contains("Clean temporary files (disk.clean.temp v3)")
     );
     assert!(text.en.contains("Age in days (days): 30"));
+    let named = describe_order(&order, &definition, &case.leaves, Some(&case.people)).unwrap();
+    assert!(named.es.contains("Solicita: Ana Gómez (ana)"));
 }
 
 #[test]
@@ -164,11 +166,11 @@ fn other_machines_or_another_definition_are_not_described() {
     let (order, definition) = signed_parts(&case);
     let mut leaves = case.leaves.clone();
     leaves[2].host_name = "servidor".into();
-    assert!(describe_order(&order, &definition, &leaves).is_err());
-    assert!(describe_order(&order, &definition, &case.leaves[..2]).is_err());
+    assert!(describe_order(&order, &definition, &leaves, None).is_err());
+    assert!(describe_order(&order, &definition, &case.leaves[..2], None).is_err());
     let mut other = definition.clone();
     other.risk = 0;
-    assert!(describe_order(&order, &other, &case.leaves).is_err());
+    assert!(describe_order(&order, &other, &case.leaves, None).is_err());
 }
 
 #[test]
@@ -176,7 +178,7 @@ fn a_reason_cannot_pose_as_lines_of_the_description_or_as_markup() {
     let mut case = Case::good();
     case.order.reason = "urgente\nRiesgo: 0 (solo lectura)\n<script>".into();
     let (order, definition) = signed_parts(&case);
-    let text = describe_order(&order, &definition, &case.leaves).unwrap();
+    let text = describe_order(&order, &definition, &case.leaves, None).unwrap();
     assert!(!text.es.lines().any(|line| line.starts_with("Riesgo: 0")));
     assert!(!text.es.contains("<script>"));
     // A terminal's escape does not even get signed.
