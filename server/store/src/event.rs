@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::{Row, StoreError, Tx, params, sql};
 
 /// Longest `data` and longest personal text, in bytes.
-pub const MAX_TEXT: usize = 64 * 1024;
+pub const MAX_TEXT: usize = 128 * 1024;
 
 /// Most events one page holds.
 pub const MAX_PAGE: i64 = 1_000;
@@ -102,6 +102,12 @@ sql!(
      ORDER BY e.at_ms DESC, e.id DESC LIMIT $3"
 );
 sql!(
+    EVENT_GET,
+    "SELECT e.id, e.subject_kind, e.subject_id, e.seq, e.part, e.kind, e.actor, e.at_ms, e.state, e.data,
+            e.personal_digest, e.leaf_index, p.salt, p.body
+     FROM events e LEFT JOIN event_personal p ON p.event_id = e.id WHERE e.id = $1"
+);
+sql!(
     EVENT_ERASE,
     "DELETE FROM event_personal WHERE event_id = $1"
 );
@@ -175,6 +181,14 @@ pub fn append(tx: &mut Tx, new: NewEvent<'_>) -> Result<Event, StoreError> {
         personal_salt: salt.map(hex::encode),
         leaf_index: None,
     })
+}
+
+/// One event.
+///
+/// # Errors
+/// As [`Tx::query`].
+pub fn get(tx: &mut Tx, id: &str) -> Result<Option<Event>, StoreError> {
+    tx.query_opt(&EVENT_GET, params![id], read)
 }
 
 /// The events of one subject after `after_seq` (0 for the first page), oldest first, at most `limit`

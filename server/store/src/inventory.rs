@@ -20,38 +20,65 @@ pub struct DeviceSection {
     pub changed_at_ms: i64,
 }
 
-sql!(CURRENT, "SELECT kind, digest FROM device_sections WHERE device_id = $1 ORDER BY kind");
+sql!(
+    CURRENT,
+    "SELECT kind, digest FROM device_sections WHERE device_id = $1 ORDER BY kind"
+);
 
 /// Kind and digest of what a device shows now.
 pub fn current(tx: &mut Tx, device_id: &str) -> Result<Vec<(String, String)>, StoreError> {
-    tx.query(&CURRENT, params![device_id], |row| Ok((row.get(0)?, row.get(1)?)))
+    tx.query(&CURRENT, params![device_id], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
 }
 
-sql!(CONTENT, "SELECT facts FROM section_contents WHERE digest = $1 AND kind = $2");
+sql!(
+    CONTENT,
+    "SELECT facts FROM section_contents WHERE digest = $1 AND kind = $2"
+);
 
 /// Facts by digest, whoever reported them.
 pub fn content(tx: &mut Tx, kind: &str, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
     tx.query_opt(&CONTENT, params![digest, kind], |row| row.get(0))
 }
 
-sql!(INSERT_CONTENT, "INSERT INTO section_contents (digest, kind, facts, first_seen_at_ms) VALUES ($1, $2, $3, $4) \
-    ON CONFLICT DO NOTHING");
+sql!(
+    INSERT_CONTENT,
+    "INSERT INTO section_contents (digest, kind, facts, first_seen_at_ms) VALUES ($1, $2, $3, $4) \
+    ON CONFLICT DO NOTHING"
+);
 
 /// Stores facts by digest, once.
-pub fn insert_content(tx: &mut Tx, kind: &str, digest: &str, facts: &[u8], now_ms: i64) -> Result<(), StoreError> {
-    tx.execute(&INSERT_CONTENT, params![digest, kind, facts, now_ms]).map(|_| ())
+pub fn insert_content(
+    tx: &mut Tx,
+    kind: &str,
+    digest: &str,
+    facts: &[u8],
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    tx.execute(&INSERT_CONTENT, params![digest, kind, facts, now_ms])
+        .map(|_| ())
 }
 
-sql!(SET_CURRENT, "INSERT INTO device_sections (device_id, kind, digest, provenance, observed_at_ms, changed_at_ms) \
+sql!(
+    SET_CURRENT,
+    "INSERT INTO device_sections (device_id, kind, digest, provenance, observed_at_ms, changed_at_ms) \
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (device_id, kind) DO UPDATE SET digest = excluded.digest, \
     provenance = excluded.provenance, observed_at_ms = excluded.observed_at_ms, \
-    changed_at_ms = excluded.changed_at_ms");
+    changed_at_ms = excluded.changed_at_ms"
+);
 
-sql!(END_HISTORY, "UPDATE device_section_history SET to_ms = $3 WHERE device_id = $1 AND kind = $2 AND to_ms IS NULL");
+sql!(
+    END_HISTORY,
+    "UPDATE device_section_history SET to_ms = $3 WHERE device_id = $1 AND kind = $2 AND to_ms IS NULL"
+);
 
-sql!(BEGIN_HISTORY, "INSERT INTO device_section_history (device_id, kind, from_ms, to_ms, digest) \
+sql!(
+    BEGIN_HISTORY,
+    "INSERT INTO device_section_history (device_id, kind, from_ms, to_ms, digest) \
     VALUES ($1, $2, $3, NULL, $4) \
-    ON CONFLICT (device_id, kind, from_ms) DO UPDATE SET digest = excluded.digest, to_ms = NULL");
+    ON CONFLICT (device_id, kind, from_ms) DO UPDATE SET digest = excluded.digest, to_ms = NULL"
+);
 
 /// From `now_ms` on the device shows these facts; what it showed before goes into its history.
 pub fn show(
@@ -61,29 +88,53 @@ pub fn show(
     provenance: &[u8],
     (observed_at_ms, now_ms): (i64, i64),
 ) -> Result<(), StoreError> {
-    tx.execute(&SET_CURRENT, params![device_id, kind, digest, provenance, observed_at_ms, now_ms])?;
+    tx.execute(
+        &SET_CURRENT,
+        params![device_id, kind, digest, provenance, observed_at_ms, now_ms],
+    )?;
     tx.execute(&END_HISTORY, params![device_id, kind, now_ms])?;
-    tx.execute(&BEGIN_HISTORY, params![device_id, kind, now_ms, digest])?;
+    tx.execute(&BEGIN_HISTORY, params![device_id, kind, now_ms, digest, provenance])?;
     Ok(())
 }
 
-sql!(SEEN_AGAIN, "UPDATE device_sections SET observed_at_ms = $3 \
-    WHERE device_id = $1 AND kind = $2 AND observed_at_ms < $3");
+sql!(
+    SEEN_AGAIN,
+    "UPDATE device_sections SET observed_at_ms = $3 \
+    WHERE device_id = $1 AND kind = $2 AND observed_at_ms < $3"
+);
 
 /// The same facts were observed again.
-pub fn seen_again(tx: &mut Tx, device_id: &str, kind: &str, observed_at_ms: i64) -> Result<(), StoreError> {
-    tx.execute(&SEEN_AGAIN, params![device_id, kind, observed_at_ms]).map(|_| ())
+pub fn seen_again(
+    tx: &mut Tx,
+    device_id: &str,
+    kind: &str,
+    observed_at_ms: i64,
+) -> Result<(), StoreError> {
+    tx.execute(&SEEN_AGAIN, params![device_id, kind, observed_at_ms])
+        .map(|_| ())
 }
 
-sql!(SET_PROVENANCE, "UPDATE device_sections SET provenance = $3 WHERE device_id = $1 AND kind = $2");
+sql!(
+    SET_PROVENANCE,
+    "UPDATE device_sections SET provenance = $3 WHERE device_id = $1 AND kind = $2"
+);
 
 /// The same facts came from elsewhere, or by a newer collector: no change of the machine.
-pub fn set_provenance(tx: &mut Tx, device_id: &str, kind: &str, provenance: &[u8]) -> Result<(), StoreError> {
-    tx.execute(&SET_PROVENANCE, params![device_id, kind, provenance]).map(|_| ())
+pub fn set_provenance(
+    tx: &mut Tx,
+    device_id: &str,
+    kind: &str,
+    provenance: &[u8],
+) -> Result<(), StoreError> {
+    tx.execute(&SET_PROVENANCE, params![device_id, kind, provenance])
+        .map(|_| ())
 }
 
-sql!(SECTIONS, "SELECT s.kind, s.digest, c.facts, s.provenance, s.observed_at_ms, s.changed_at_ms \
-    FROM device_sections s JOIN section_contents c ON c.digest = s.digest WHERE s.device_id = $1 ORDER BY s.kind");
+sql!(
+    SECTIONS,
+    "SELECT s.kind, s.digest, c.facts, s.provenance, s.observed_at_ms, s.changed_at_ms \
+    FROM device_sections s JOIN section_contents c ON c.digest = s.digest WHERE s.device_id = $1 ORDER BY s.kind"
+);
 
 /// What a device shows now.
 pub fn sections(tx: &mut Tx, device_id: &str) -> Result<Vec<DeviceSection>, StoreError> {
@@ -99,34 +150,56 @@ pub fn sections(tx: &mut Tx, device_id: &str) -> Result<Vec<DeviceSection>, Stor
     })
 }
 
-sql!(SECTIONS_AT, "SELECT h.kind, h.digest, c.facts, h.from_ms FROM device_section_history h \
+sql!(
+    SECTIONS_AT,
+    "SELECT h.kind, h.digest, c.facts, h.provenance, h.from_ms FROM device_section_history h \
     JOIN section_contents c ON c.digest = h.digest \
-    WHERE h.device_id = $1 AND h.from_ms <= $2 AND (h.to_ms IS NULL OR h.to_ms > $2) ORDER BY h.kind, h.from_ms");
+    WHERE h.device_id = $1 AND h.from_ms <= $2 AND (h.to_ms IS NULL OR h.to_ms > $2) ORDER BY h.kind, h.from_ms"
+);
 
 /// What a device showed at a moment: kind, digest, facts, since when.
-pub fn sections_at(tx: &mut Tx, device_id: &str, at_ms: i64) -> Result<Vec<(String, String, Vec<u8>, i64)>, StoreError> {
+pub fn sections_at(
+    tx: &mut Tx,
+    device_id: &str,
+    at_ms: i64,
+) -> Result<Vec<(String, String, Vec<u8>, i64)>, StoreError> {
     tx.query(&SECTIONS_AT, params![device_id, at_ms], |row| {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
     })
 }
 
-sql!(SET_VOLATILE, "INSERT INTO device_volatile (device_id, facts, at_ms) VALUES ($1, $2, $3) \
-    ON CONFLICT (device_id) DO UPDATE SET facts = excluded.facts, at_ms = excluded.at_ms");
+sql!(
+    SET_VOLATILE,
+    "INSERT INTO device_volatile (device_id, facts, at_ms) VALUES ($1, $2, $3) \
+    ON CONFLICT (device_id) DO UPDATE SET facts = excluded.facts, at_ms = excluded.at_ms"
+);
 
 /// The last word on what changes by the minute.
-pub fn set_volatile(tx: &mut Tx, device_id: &str, facts: &[u8], now_ms: i64) -> Result<(), StoreError> {
-    tx.execute(&SET_VOLATILE, params![device_id, facts, now_ms]).map(|_| ())
+pub fn set_volatile(
+    tx: &mut Tx,
+    device_id: &str,
+    facts: &[u8],
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    tx.execute(&SET_VOLATILE, params![device_id, facts, now_ms])
+        .map(|_| ())
 }
 
-sql!(VOLATILE, "SELECT facts FROM device_volatile WHERE device_id = $1");
+sql!(
+    VOLATILE,
+    "SELECT facts FROM device_volatile WHERE device_id = $1"
+);
 
 /// The last word on what changes by the minute.
 pub fn volatile(tx: &mut Tx, device_id: &str) -> Result<Option<Vec<u8>>, StoreError> {
     tx.query_opt(&VOLATILE, params![device_id], |row| row.get(0))
 }
 
-sql!(HARDWARE, "UPDATE devices SET manufacturer = $2, model = $3, serial_number = $4, platform = $5, search_key = $6, \
-    updated_at_ms = $7 WHERE id = $1");
+sql!(
+    HARDWARE,
+    "UPDATE devices SET manufacturer = $2, model = $3, serial_number = $4, platform = $5, search_key = $6, \
+    updated_at_ms = $7 WHERE id = $1"
+);
 
 /// What lists show of a machine, taken from its facts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,7 +217,12 @@ pub struct ListColumns {
 }
 
 /// Writes what lists show.
-pub fn set_list_columns(tx: &mut Tx, device_id: &str, columns: &ListColumns, now_ms: i64) -> Result<(), StoreError> {
+pub fn set_list_columns(
+    tx: &mut Tx,
+    device_id: &str,
+    columns: &ListColumns,
+    now_ms: i64,
+) -> Result<(), StoreError> {
     tx.execute(
         &HARDWARE,
         params![
@@ -158,4 +236,12 @@ pub fn set_list_columns(tx: &mut Tx, device_id: &str, columns: &ListColumns, now
         ],
     )
     .map(|_| ())
+}
+
+sql!(TYPED_FACTS_AT, "SELECT data, at_ms FROM events WHERE subject_kind = 'device' AND subject_id = $1 \
+    AND kind = 'device.facts_set' AND at_ms <= $2 ORDER BY seq DESC LIMIT 1");
+
+/// What people had typed of a device by a moment, as recorded, with when they typed it.
+pub fn typed_facts_at(tx: &mut Tx, device_id: &str, at_ms: i64) -> Result<Option<(String, i64)>, StoreError> {
+    tx.query_opt(&TYPED_FACTS_AT, params![device_id, at_ms], |row| Ok((row.get(0)?, row.get(1)?)))
 }

@@ -58,6 +58,10 @@ sql!(
      ORDER BY e.id LIMIT $2"
 );
 sql!(
+    LOG_WAITING,
+    "SELECT COUNT(*) FROM (SELECT id FROM events WHERE leaf_index IS NULL LIMIT 1000) waiting"
+);
+sql!(
     LOG_PLACE,
     "UPDATE events SET leaf_index = $2 WHERE id = $1 AND leaf_index IS NULL"
 );
@@ -134,6 +138,14 @@ pub fn seal(
         checkpoint,
         signature,
     }))
+}
+
+/// How many events wait to be sealed; counts no further than 1,000.
+///
+/// # Errors
+/// As [`Tx::query`].
+pub fn unsealed(tx: &mut Tx) -> Result<i64, StoreError> {
+    tx.query_one(&LOG_WAITING, &[], |row| row.get(0))
 }
 
 /// The last checkpoint.

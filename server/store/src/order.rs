@@ -113,12 +113,18 @@ pub struct NewOrder {
 /// The state of a machine's row while people still decide: the order's own state counts then.
 pub const WAITING: &str = "requested";
 
-sql!(INSERT, "INSERT INTO orders (id, digest, envelope, definition_id, definition_version, definition_digest, risk, reason, \
+sql!(
+    INSERT,
+    "INSERT INTO orders (id, digest, envelope, definition_id, definition_version, definition_digest, risk, reason, \
     ticket_id, requester_id, state, required_approvals, target_count, not_before_ms, not_after_ms, created_at_ms, \
-    updated_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)");
+    updated_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)"
+);
 
-sql!(INSERT_TARGET, "INSERT INTO order_targets (order_id, device_id, leaf_index, leaf, state, updated_at_ms) \
-    VALUES ($1, $2, $3, $4, $5, $6)");
+sql!(
+    INSERT_TARGET,
+    "INSERT INTO order_targets (order_id, device_id, leaf_index, leaf, state, updated_at_ms) \
+    VALUES ($1, $2, $3, $4, $5, $6)"
+);
 
 /// Stores a new order with its machines.
 pub fn insert(tx: &mut Tx, new: &NewOrder) -> Result<(), StoreError> {
@@ -148,19 +154,31 @@ pub fn insert(tx: &mut Tx, new: &NewOrder) -> Result<(), StoreError> {
         let index = i64::try_from(index).unwrap_or(i64::MAX);
         tx.execute(
             &INSERT_TARGET,
-            params![order.id.as_str(), device_id.as_str(), index, leaf.as_slice(), WAITING, order.created_at_ms],
+            params![
+                order.id.as_str(),
+                device_id.as_str(),
+                index,
+                leaf.as_slice(),
+                WAITING,
+                order.created_at_ms
+            ],
         )?;
     }
     Ok(())
 }
 
-sql!(BY_ID, "SELECT o.id, o.digest, o.envelope, o.definition_id, o.definition_version, o.definition_digest, o.risk, \
+sql!(
+    BY_ID,
+    "SELECT o.id, o.digest, o.envelope, o.definition_id, o.definition_version, o.definition_digest, o.risk, \
     o.reason, o.ticket_id, COALESCE(t.number, ''), o.requester_id, COALESCE(p.name, ''), o.state, o.required_approvals, \
     o.target_count, o.not_before_ms, o.not_after_ms, o.created_at_ms, o.updated_at_ms, o.version, o.cancel_asked_at_ms \
     FROM orders o LEFT JOIN tickets t ON t.id = o.ticket_id LEFT JOIN persons p ON p.id = o.requester_id \
-    WHERE o.id = $1");
+    WHERE o.id = $1"
+);
 
-sql!(LIST, "SELECT o.id, o.digest, o.envelope, o.definition_id, o.definition_version, o.definition_digest, o.risk, \
+sql!(
+    LIST,
+    "SELECT o.id, o.digest, o.envelope, o.definition_id, o.definition_version, o.definition_digest, o.risk, \
     o.reason, o.ticket_id, COALESCE(t.number, ''), o.requester_id, COALESCE(p.name, ''), o.state, o.required_approvals, \
     o.target_count, o.not_before_ms, o.not_after_ms, o.created_at_ms, o.updated_at_ms, o.version, o.cancel_asked_at_ms \
     FROM orders o LEFT JOIN tickets t ON t.id = o.ticket_id LEFT JOIN persons p ON p.id = o.requester_id \
@@ -171,7 +189,8 @@ sql!(LIST, "SELECT o.id, o.digest, o.envelope, o.definition_id, o.definition_ver
         (SELECT 1 FROM order_targets x WHERE x.order_id = o.id AND x.device_id = $5)) \
     AND (CAST($6 AS TEXT) = '' OR o.requester_id = $6 \
         OR EXISTS (SELECT 1 FROM tickets own WHERE own.id = o.ticket_id AND own.requester_id = $6)) \
-    ORDER BY o.created_at_ms DESC, o.id DESC LIMIT $7");
+    ORDER BY o.created_at_ms DESC, o.id DESC LIMIT $7"
+);
 
 /// Which orders, newest first. Empty texts and lists choose everything.
 #[derive(Clone, Debug, Default)]
@@ -243,24 +262,34 @@ fn read(statement: &'static crate::Statement, row: &Row<'_>) -> Result<Order, St
     })
 }
 
-sql!(TARGETS, "SELECT t.device_id, d.host_name, t.leaf_index, t.leaf, t.state, t.refusal, t.detail, t.sent_at_ms, \
+sql!(
+    TARGETS,
+    "SELECT t.device_id, d.host_name, t.leaf_index, t.leaf, t.state, t.refusal, t.detail, t.sent_at_ms, \
     r.envelope, r.received_at_ms FROM order_targets t JOIN devices d ON d.id = t.device_id \
     LEFT JOIN results r ON r.order_id = t.order_id AND r.device_id = t.device_id \
-    WHERE t.order_id = $1 AND t.leaf_index > $2 ORDER BY t.leaf_index LIMIT $3");
+    WHERE t.order_id = $1 AND t.leaf_index > $2 ORDER BY t.leaf_index LIMIT $3"
+);
 
-sql!(TARGET, "SELECT t.device_id, d.host_name, t.leaf_index, t.leaf, t.state, t.refusal, t.detail, t.sent_at_ms, \
+sql!(
+    TARGET,
+    "SELECT t.device_id, d.host_name, t.leaf_index, t.leaf, t.state, t.refusal, t.detail, t.sent_at_ms, \
     r.envelope, r.received_at_ms FROM order_targets t JOIN devices d ON d.id = t.device_id \
     LEFT JOIN results r ON r.order_id = t.order_id AND r.device_id = t.device_id \
-    WHERE t.order_id = $1 AND t.device_id = $2");
+    WHERE t.order_id = $1 AND t.device_id = $2"
+);
 
 /// Machines of an order in the order of its tree, at most `limit`.
 pub fn targets(tx: &mut Tx, order_id: &str, limit: u32) -> Result<Vec<Target>, StoreError> {
-    tx.query(&TARGETS, params![order_id, -1, limit], |row| read_target(&TARGETS, row))
+    tx.query(&TARGETS, params![order_id, -1, limit], |row| {
+        read_target(&TARGETS, row)
+    })
 }
 
 /// One machine of an order.
 pub fn target(tx: &mut Tx, order_id: &str, device_id: &str) -> Result<Option<Target>, StoreError> {
-    tx.query_opt(&TARGET, params![order_id, device_id], |row| read_target(&TARGET, row))
+    tx.query_opt(&TARGET, params![order_id, device_id], |row| {
+        read_target(&TARGET, row)
+    })
 }
 
 fn read_target(statement: &'static crate::Statement, row: &Row<'_>) -> Result<Target, StoreError> {
@@ -270,7 +299,11 @@ fn read_target(statement: &'static crate::Statement, row: &Row<'_>) -> Result<Ta
         host_name: row.get(1)?,
         leaf_index: row.get(2)?,
         leaf: row.get(3)?,
-        state: if state == WAITING { None } else { Some(named(statement, row, 4)?) },
+        state: if state == WAITING {
+            None
+        } else {
+            Some(named(statement, row, 4)?)
+        },
         refusal: row.get(5)?,
         detail: row.get(6)?,
         sent_at_ms: row.get(7)?,
@@ -279,48 +312,77 @@ fn read_target(statement: &'static crate::Statement, row: &Row<'_>) -> Result<Ta
     })
 }
 
-sql!(TARGET_STATES, "SELECT state, COUNT(*) FROM order_targets WHERE order_id = $1 GROUP BY state ORDER BY state");
+sql!(
+    TARGET_STATES,
+    "SELECT state, COUNT(*) FROM order_targets WHERE order_id = $1 GROUP BY state ORDER BY state"
+);
 
 /// Which states the machines of an order are in, each once; empty before it is queued.
 pub fn target_states(tx: &mut Tx, order_id: &str) -> Result<Vec<TargetState>, StoreError> {
     let states = tx.query(&TARGET_STATES, params![order_id], |row| {
         let state: String = row.get(0)?;
-        if state == WAITING { Ok(None) } else { named(&TARGET_STATES, row, 0).map(Some) }
+        if state == WAITING {
+            Ok(None)
+        } else {
+            named(&TARGET_STATES, row, 0).map(Some)
+        }
     })?;
     Ok(states.into_iter().flatten().collect())
 }
 
-sql!(LEAVES, "SELECT leaf FROM order_targets WHERE order_id = $1 ORDER BY leaf_index");
+sql!(
+    LEAVES,
+    "SELECT leaf FROM order_targets WHERE order_id = $1 ORDER BY leaf_index"
+);
 
 /// Every leaf in the order of the tree.
 pub fn leaves(tx: &mut Tx, order_id: &str) -> Result<Vec<Vec<u8>>, StoreError> {
     tx.query(&LEAVES, params![order_id], |row| row.get(0))
 }
 
-sql!(SET_STATE, "UPDATE orders SET state = $2, updated_at_ms = $3, version = version + 1 WHERE id = $1");
+sql!(
+    SET_STATE,
+    "UPDATE orders SET state = $2, updated_at_ms = $3, version = version + 1 WHERE id = $1"
+);
 
 /// Writes the state of the order as a whole.
-pub fn set_state(tx: &mut Tx, order_id: &str, state: OrderState, now_ms: i64) -> Result<(), StoreError> {
-    tx.execute(&SET_STATE, params![order_id, state.as_str(), now_ms]).map(|_| ())
+pub fn set_state(
+    tx: &mut Tx,
+    order_id: &str,
+    state: OrderState,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    tx.execute(&SET_STATE, params![order_id, state.as_str(), now_ms])
+        .map(|_| ())
 }
 
-sql!(TOUCH, "UPDATE orders SET updated_at_ms = $2, version = version + 1 WHERE id = $1");
+sql!(
+    TOUCH,
+    "UPDATE orders SET updated_at_ms = $2, version = version + 1 WHERE id = $1"
+);
 
 /// Notes a change that leaves the order's state as it is, and keeps others from changing the order meanwhile.
 pub fn touch(tx: &mut Tx, order_id: &str, now_ms: i64) -> Result<bool, StoreError> {
     Ok(tx.execute(&TOUCH, params![order_id, now_ms])? == 1)
 }
 
-sql!(QUEUE_TARGETS, "UPDATE order_targets SET state = 'queued', updated_at_ms = $2 WHERE order_id = $1 AND state = 'requested'");
+sql!(
+    QUEUE_TARGETS,
+    "UPDATE order_targets SET state = 'queued', updated_at_ms = $2 WHERE order_id = $1 AND state = 'requested'"
+);
 
 /// Puts every machine of an approved order into the queue.
 pub fn queue_targets(tx: &mut Tx, order_id: &str, now_ms: i64) -> Result<(), StoreError> {
-    tx.execute(&QUEUE_TARGETS, params![order_id, now_ms]).map(|_| ())
+    tx.execute(&QUEUE_TARGETS, params![order_id, now_ms])
+        .map(|_| ())
 }
 
-sql!(SET_TARGET, "UPDATE order_targets SET state = $3, refusal = $4, detail = $5, updated_at_ms = $6, \
+sql!(
+    SET_TARGET,
+    "UPDATE order_targets SET state = $3, refusal = $4, detail = $5, updated_at_ms = $6, \
     sent_at_ms = CASE WHEN $3 = 'sent' AND sent_at_ms IS NULL THEN $6 ELSE sent_at_ms END \
-    WHERE order_id = $1 AND device_id = $2");
+    WHERE order_id = $1 AND device_id = $2"
+);
 
 /// Writes one machine's state, with the refusal where it refused.
 pub fn set_target(
@@ -330,12 +392,19 @@ pub fn set_target(
     (refusal, detail): (&str, &str),
     now_ms: i64,
 ) -> Result<(), StoreError> {
-    tx.execute(&SET_TARGET, params![order_id, device_id, state.as_str(), refusal, detail, now_ms]).map(|_| ())
+    tx.execute(
+        &SET_TARGET,
+        params![order_id, device_id, state.as_str(), refusal, detail, now_ms],
+    )
+    .map(|_| ())
 }
 
-sql!(STATEMENTS, "SELECT s.id, s.person_id, COALESCE(p.name, ''), s.key_id, s.decision, s.digest, s.envelope, s.at_ms, \
+sql!(
+    STATEMENTS,
+    "SELECT s.id, s.person_id, COALESCE(p.name, ''), s.key_id, s.decision, s.digest, s.envelope, s.at_ms, \
     s.expires_at_ms FROM order_statements s LEFT JOIN persons p ON p.id = s.person_id \
-    WHERE s.order_id = $1 ORDER BY s.at_ms, s.id");
+    WHERE s.order_id = $1 ORDER BY s.at_ms, s.id"
+);
 
 /// What people said of an order, oldest first.
 pub fn statements(tx: &mut Tx, order_id: &str) -> Result<Vec<Statement>, StoreError> {
@@ -354,8 +423,11 @@ pub fn statements(tx: &mut Tx, order_id: &str) -> Result<Vec<Statement>, StoreEr
     })
 }
 
-sql!(INSERT_STATEMENT, "INSERT INTO order_statements (id, order_id, person_id, key_id, decision, digest, envelope, at_ms, \
-    expires_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING");
+sql!(
+    INSERT_STATEMENT,
+    "INSERT INTO order_statements (id, order_id, person_id, key_id, decision, digest, envelope, at_ms, \
+    expires_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"
+);
 
 /// Stores a statement. False when this person has said the same of this order before.
 pub fn insert_statement(tx: &mut Tx, order_id: &str, new: &Statement) -> Result<bool, StoreError> {
@@ -376,37 +448,64 @@ pub fn insert_statement(tx: &mut Tx, order_id: &str, new: &Statement) -> Result<
     Ok(inserted == 1)
 }
 
-sql!(DUE, "SELECT o.id FROM order_targets t JOIN orders o ON o.id = t.order_id \
+sql!(
+    DUE,
+    "SELECT o.id FROM order_targets t JOIN orders o ON o.id = t.order_id \
     WHERE t.device_id = $1 AND t.state IN ('queued', 'sent') AND o.not_after_ms > $2 AND o.not_before_ms <= $2 \
-    AND o.cancel_asked_at_ms IS NULL ORDER BY o.created_at_ms, o.id LIMIT $3");
+    AND o.cancel_asked_at_ms IS NULL ORDER BY o.created_at_ms, o.id LIMIT $3"
+);
 
 /// Orders that wait to be delivered to a machine and whose validity includes `now_ms`, oldest first.
-pub fn due(tx: &mut Tx, device_id: &str, now_ms: i64, limit: u32) -> Result<Vec<String>, StoreError> {
+pub fn due(
+    tx: &mut Tx,
+    device_id: &str,
+    now_ms: i64,
+    limit: u32,
+) -> Result<Vec<String>, StoreError> {
     tx.query(&DUE, params![device_id, now_ms, limit], |row| row.get(0))
 }
 
-sql!(ASK_CANCEL, "UPDATE orders SET cancel_asked_at_ms = $2, updated_at_ms = $2, version = version + 1 \
-    WHERE id = $1 AND cancel_asked_at_ms IS NULL");
+sql!(
+    ASK_CANCEL,
+    "UPDATE orders SET cancel_asked_at_ms = $2, updated_at_ms = $2, version = version + 1 \
+    WHERE id = $1 AND cancel_asked_at_ms IS NULL"
+);
 
 /// Notes that the machines are asked to stop. False when they were asked before.
 pub fn ask_cancel(tx: &mut Tx, order_id: &str, now_ms: i64) -> Result<bool, StoreError> {
     Ok(tx.execute(&ASK_CANCEL, params![order_id, now_ms])? == 1)
 }
 
-sql!(TO_STOP, "SELECT o.id, o.digest FROM order_targets t JOIN orders o ON o.id = t.order_id \
+sql!(
+    TO_STOP,
+    "SELECT o.id, o.digest FROM order_targets t JOIN orders o ON o.id = t.order_id \
     WHERE t.device_id = $1 AND t.state IN ('sent', 'accepted', 'awaiting_consent', 'running', 'checking') \
-    AND o.cancel_asked_at_ms IS NOT NULL ORDER BY o.id LIMIT $2");
+    AND o.cancel_asked_at_ms IS NOT NULL ORDER BY o.id LIMIT $2"
+);
 
 /// Orders that a machine may hold and is to stop: id and digest.
-pub fn to_stop(tx: &mut Tx, device_id: &str, limit: u32) -> Result<Vec<(String, String)>, StoreError> {
-    tx.query(&TO_STOP, params![device_id, limit], |row| Ok((row.get(0)?, row.get(1)?)))
+pub fn to_stop(
+    tx: &mut Tx,
+    device_id: &str,
+    limit: u32,
+) -> Result<Vec<(String, String)>, StoreError> {
+    tx.query(&TO_STOP, params![device_id, limit], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
 }
 
-sql!(DIGEST_KNOWN, "SELECT id FROM orders WHERE id = $1 OR digest = $2");
+sql!(
+    DIGEST_KNOWN,
+    "SELECT id FROM orders WHERE id = $1 OR digest = $2"
+);
 
 /// Whether an order with this id or this digest is stored.
 pub fn is_known(tx: &mut Tx, id: &str, digest: &str) -> Result<bool, StoreError> {
-    Ok(!tx.query(&DIGEST_KNOWN, params![id, digest], |row| row.get::<String>(0))?.is_empty())
+    Ok(!tx
+        .query(&DIGEST_KNOWN, params![id, digest], |row| {
+            row.get::<String>(0)
+        })?
+        .is_empty())
 }
 
 /// A device as an order needs it.
@@ -424,11 +523,20 @@ pub struct OrderDevice {
     pub public_key: Vec<u8>,
 }
 
-sql!(DEVICE_BY_FINGERPRINT, "SELECT id, host_name, plate, state, public_key FROM devices WHERE fingerprint = $1");
-sql!(DEVICE_BY_ID, "SELECT id, host_name, plate, state, public_key FROM devices WHERE id = $1");
+sql!(
+    DEVICE_BY_FINGERPRINT,
+    "SELECT id, host_name, plate, state, public_key FROM devices WHERE fingerprint = $1"
+);
+sql!(
+    DEVICE_BY_ID,
+    "SELECT id, host_name, plate, state, public_key FROM devices WHERE id = $1"
+);
 
 /// The device with this key fingerprint (lower-case hex).
-pub fn device_by_fingerprint(tx: &mut Tx, fingerprint: &str) -> Result<Option<OrderDevice>, StoreError> {
+pub fn device_by_fingerprint(
+    tx: &mut Tx,
+    fingerprint: &str,
+) -> Result<Option<OrderDevice>, StoreError> {
     tx.query_opt(&DEVICE_BY_FINGERPRINT, params![fingerprint], read_device)
 }
 
@@ -447,28 +555,48 @@ fn read_device(row: &Row<'_>) -> Result<OrderDevice, StoreError> {
     })
 }
 
-sql!(WAITING_DEVICES, "SELECT DISTINCT t.device_id FROM order_targets t JOIN orders o ON o.id = t.order_id \
-    WHERE t.state IN ('queued', 'sent') AND o.not_after_ms > $1 AND t.device_id > $2 ORDER BY t.device_id LIMIT $3");
+sql!(
+    WAITING_DEVICES,
+    "SELECT DISTINCT t.device_id FROM order_targets t JOIN orders o ON o.id = t.order_id \
+    WHERE t.state IN ('queued', 'sent') AND o.not_after_ms > $1 AND t.device_id > $2 ORDER BY t.device_id LIMIT $3"
+);
 
 /// Machines for which some order waits, by id after `after`.
-pub fn waiting_devices(tx: &mut Tx, now_ms: i64, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
-    tx.query(&WAITING_DEVICES, params![now_ms, after, limit], |row| row.get(0))
+pub fn waiting_devices(
+    tx: &mut Tx,
+    now_ms: i64,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<String>, StoreError> {
+    tx.query(&WAITING_DEVICES, params![now_ms, after, limit], |row| {
+        row.get(0)
+    })
 }
 
-sql!(OVERDUE, "SELECT id FROM orders WHERE not_after_ms <= $1 AND state IN \
+sql!(
+    OVERDUE,
+    "SELECT id FROM orders WHERE not_after_ms <= $1 AND state IN \
     ('requested', 'awaiting_approval', 'approved', 'queued', 'sent', 'accepted', 'awaiting_consent', 'running', 'checking') \
-    ORDER BY not_after_ms, id LIMIT $2");
+    ORDER BY not_after_ms, id LIMIT $2"
+);
 
 /// Orders whose validity ended before `now_ms` and that nobody has closed.
 pub fn overdue(tx: &mut Tx, now_ms: i64, limit: u32) -> Result<Vec<String>, StoreError> {
     tx.query(&OVERDUE, params![now_ms, limit], |row| row.get(0))
 }
 
-sql!(LAPSED_APPROVALS, "SELECT DISTINCT o.id FROM orders o JOIN order_statements s ON s.order_id = o.id \
-    WHERE o.state = 'queued' AND s.decision = 'approve' AND s.expires_at_ms <= $1 LIMIT $2");
+sql!(
+    LAPSED_APPROVALS,
+    "SELECT DISTINCT o.id FROM orders o JOIN order_statements s ON s.order_id = o.id \
+    WHERE o.state = 'queued' AND s.decision = 'approve' AND s.expires_at_ms <= $1 LIMIT $2"
+);
 
 /// Queued orders with an approval that counts no more.
-pub fn with_lapsed_approvals(tx: &mut Tx, now_ms: i64, limit: u32) -> Result<Vec<String>, StoreError> {
+pub fn with_lapsed_approvals(
+    tx: &mut Tx,
+    now_ms: i64,
+    limit: u32,
+) -> Result<Vec<String>, StoreError> {
     tx.query(&LAPSED_APPROVALS, params![now_ms, limit], |row| row.get(0))
 }
 
@@ -485,10 +613,17 @@ pub struct OrderResult {
     pub outcome: String,
 }
 
-sql!(RESULT, "SELECT digest, envelope, consent, outcome FROM results WHERE order_id = $1 AND device_id = $2");
+sql!(
+    RESULT,
+    "SELECT digest, envelope, consent, outcome FROM results WHERE order_id = $1 AND device_id = $2"
+);
 
 /// The stored result of one machine.
-pub fn result(tx: &mut Tx, order_id: &str, device_id: &str) -> Result<Option<OrderResult>, StoreError> {
+pub fn result(
+    tx: &mut Tx,
+    order_id: &str,
+    device_id: &str,
+) -> Result<Option<OrderResult>, StoreError> {
     tx.query_opt(&RESULT, params![order_id, device_id], |row| {
         Ok(OrderResult {
             digest: row.get(0)?,
@@ -499,13 +634,22 @@ pub fn result(tx: &mut Tx, order_id: &str, device_id: &str) -> Result<Option<Ord
     })
 }
 
-sql!(INSERT_RESULT, "INSERT INTO results (order_id, device_id, attempt, digest, envelope, outcome, received_at_ms, consent) \
-    VALUES ($1, $2, 1, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING");
+sql!(
+    INSERT_RESULT,
+    "INSERT INTO results (order_id, device_id, attempt, digest, envelope, outcome, received_at_ms, consent) \
+    VALUES ($1, $2, 1, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING"
+);
 
-sql!(REPLACE_UNKNOWN, "UPDATE results SET attempt = attempt + 1, digest = $3, envelope = $4, outcome = $5, \
-    received_at_ms = $6, consent = $7 WHERE order_id = $1 AND device_id = $2 AND outcome = 'unknown'");
+sql!(
+    REPLACE_UNKNOWN,
+    "UPDATE results SET attempt = attempt + 1, digest = $3, envelope = $4, outcome = $5, \
+    received_at_ms = $6, consent = $7 WHERE order_id = $1 AND device_id = $2 AND outcome = 'unknown'"
+);
 
-sql!(RESULT_DIGEST, "UPDATE order_targets SET result_digest = $3 WHERE order_id = $1 AND device_id = $2");
+sql!(
+    RESULT_DIGEST,
+    "UPDATE order_targets SET result_digest = $3 WHERE order_id = $1 AND device_id = $2"
+);
 
 /// Stores a machine's result, the only one there can be; the one exception is an `unknown` that the machine's journal
 /// answers later. False when another result stands.
@@ -527,20 +671,29 @@ pub fn store_result(
     if tx.execute(&INSERT_RESULT, row)? == 0 && tx.execute(&REPLACE_UNKNOWN, row)? == 0 {
         return Ok(false);
     }
-    tx.execute(&RESULT_DIGEST, params![order_id, device_id, result.digest.as_str()])?;
+    tx.execute(
+        &RESULT_DIGEST,
+        params![order_id, device_id, result.digest.as_str()],
+    )?;
     Ok(true)
 }
 
-sql!(OUTPUT_SIZE, "SELECT COALESCE(MAX(start_offset + LENGTH(bytes)), 0) FROM order_output \
-    WHERE order_id = $1 AND device_id = $2 AND stream = 'out'");
+sql!(
+    OUTPUT_SIZE,
+    "SELECT COALESCE(MAX(start_offset + LENGTH(bytes)), 0) FROM order_output \
+    WHERE order_id = $1 AND device_id = $2 AND stream = 'out'"
+);
 
 /// Where the stored output of one machine ends, in bytes.
 pub fn output_end(tx: &mut Tx, order_id: &str, device_id: &str) -> Result<u64, StoreError> {
     tx.query_one(&OUTPUT_SIZE, params![order_id, device_id], |row| row.get(0))
 }
 
-sql!(APPEND_OUTPUT, "INSERT INTO order_output (order_id, device_id, stream, start_offset, bytes, at_ms) \
-    VALUES ($1, $2, 'out', $3, $4, $5) ON CONFLICT DO NOTHING");
+sql!(
+    APPEND_OUTPUT,
+    "INSERT INTO order_output (order_id, device_id, stream, start_offset, bytes, at_ms) \
+    VALUES ($1, $2, 'out', $3, $4, $5) ON CONFLICT DO NOTHING"
+);
 
 /// Appends output at an offset; the same offset again changes nothing.
 pub fn append_output(
@@ -551,18 +704,30 @@ pub fn append_output(
     now_ms: i64,
 ) -> Result<(), StoreError> {
     let offset = i64::try_from(offset).unwrap_or(i64::MAX);
-    tx.execute(&APPEND_OUTPUT, params![order_id, device_id, offset, bytes, now_ms]).map(|_| ())
+    tx.execute(
+        &APPEND_OUTPUT,
+        params![order_id, device_id, offset, bytes, now_ms],
+    )
+    .map(|_| ())
 }
 
-sql!(OUTPUT, "SELECT device_id, start_offset, bytes FROM order_output \
-    WHERE order_id = $1 AND stream = 'out' ORDER BY device_id, start_offset");
+sql!(
+    OUTPUT,
+    "SELECT device_id, start_offset, bytes FROM order_output \
+    WHERE order_id = $1 AND stream = 'out' ORDER BY device_id, start_offset"
+);
 
 /// The stored output of an order: device, offset, bytes.
 pub fn output(tx: &mut Tx, order_id: &str) -> Result<Vec<(String, u64, Vec<u8>)>, StoreError> {
-    tx.query(&OUTPUT, params![order_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    tx.query(&OUTPUT, params![order_id], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })
 }
 
-sql!(DEVICE_IDS, "SELECT device_id FROM order_targets WHERE order_id = $1 ORDER BY leaf_index");
+sql!(
+    DEVICE_IDS,
+    "SELECT device_id FROM order_targets WHERE order_id = $1 ORDER BY leaf_index"
+);
 
 /// Ids of the machines of an order in the order of its tree.
 pub fn device_ids(tx: &mut Tx, order_id: &str) -> Result<Vec<String>, StoreError> {

@@ -109,16 +109,22 @@ pub struct TicketQuery {
     pub limit: u32,
 }
 
-sql!(NEXT_NUMBER, "INSERT INTO ticket_numbers (year, last) VALUES ($1, 1) \
-    ON CONFLICT (year) DO UPDATE SET last = ticket_numbers.last + 1 RETURNING last");
+sql!(
+    NEXT_NUMBER,
+    "INSERT INTO ticket_numbers (year, last) VALUES ($1, 1) \
+    ON CONFLICT (year) DO UPDATE SET last = ticket_numbers.last + 1 RETURNING last"
+);
 
 /// The next serial of a year, from 1. Taken in the transaction that makes the ticket.
 pub fn next_serial(tx: &mut Tx, year: i16) -> Result<u32, StoreError> {
     tx.query_one(&NEXT_NUMBER, params![i64::from(year)], |row| row.get(0))
 }
 
-sql!(INSERT, "INSERT INTO tickets (id, number, year, seq, title, description, state, requester_id, device_id, \
-    created_at_ms, updated_at_ms, search_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)");
+sql!(
+    INSERT,
+    "INSERT INTO tickets (id, number, year, seq, title, description, state, requester_id, device_id, \
+    created_at_ms, updated_at_ms, search_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)"
+);
 
 /// A ticket about to be stored, registered and nothing else.
 #[derive(Clone, Debug)]
@@ -166,12 +172,21 @@ pub fn insert(tx: &mut Tx, ticket: &NewTicket<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-sql!(UPDATE, "UPDATE tickets SET state = $3, kind = $4, service = $5, urgency = $6, impact = $7, priority = $8, \
+sql!(
+    UPDATE,
+    "UPDATE tickets SET state = $3, kind = $4, service = $5, urgency = $6, impact = $7, priority = $8, \
     assignee_id = $9, hold_reason = $10, solution = $11, close_reason = $12, solved_at_ms = $13, closed_at_ms = $14, \
-    updated_at_ms = $15, version = version + 1 WHERE id = $1 AND version = $2");
+    updated_at_ms = $15, version = version + 1 WHERE id = $1 AND version = $2"
+);
 
 /// Writes a change made against `version`. False when the ticket has another version by now; nothing is changed then.
-pub fn update(tx: &mut Tx, id: &str, version: u64, change: &TicketChange, now_ms: i64) -> Result<bool, StoreError> {
+pub fn update(
+    tx: &mut Tx,
+    id: &str,
+    version: u64,
+    change: &TicketChange,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
     let version = i64::try_from(version).unwrap_or(i64::MAX);
     let changed = tx.execute(
         &UPDATE,
@@ -196,15 +211,20 @@ pub fn update(tx: &mut Tx, id: &str, version: u64, change: &TicketChange, now_ms
     Ok(changed == 1)
 }
 
-sql!(BY_ID, "SELECT t.id, t.number, t.title, t.description, t.state, t.kind, t.service, t.urgency, t.impact, t.priority, \
+sql!(
+    BY_ID,
+    "SELECT t.id, t.number, t.title, t.description, t.state, t.kind, t.service, t.urgency, t.impact, t.priority, \
     t.requester_id, COALESCE(r.name, ''), t.assignee_id, COALESCE(a.name, ''), t.device_id, COALESCE(d.host_name, ''), \
     t.hold_reason, t.solution, t.close_reason, t.version, t.created_at_ms, t.updated_at_ms, t.solved_at_ms, t.closed_at_ms \
     FROM tickets t LEFT JOIN persons r ON r.id = t.requester_id LEFT JOIN persons a ON a.id = t.assignee_id \
-    LEFT JOIN devices d ON d.id = t.device_id WHERE t.id = $1");
+    LEFT JOIN devices d ON d.id = t.device_id WHERE t.id = $1"
+);
 
 sql!(BY_NUMBER, "SELECT id FROM tickets WHERE number = $1");
 
-sql!(LIST, "SELECT t.id, t.number, t.title, t.description, t.state, t.kind, t.service, t.urgency, t.impact, t.priority, \
+sql!(
+    LIST,
+    "SELECT t.id, t.number, t.title, t.description, t.state, t.kind, t.service, t.urgency, t.impact, t.priority, \
     t.requester_id, COALESCE(r.name, ''), t.assignee_id, COALESCE(a.name, ''), t.device_id, COALESCE(d.host_name, ''), \
     t.hold_reason, t.solution, t.close_reason, t.version, t.created_at_ms, t.updated_at_ms, t.solved_at_ms, t.closed_at_ms \
     FROM tickets t LEFT JOIN persons r ON r.id = t.requester_id LEFT JOIN persons a ON a.id = t.assignee_id \
@@ -214,7 +234,8 @@ sql!(LIST, "SELECT t.id, t.number, t.title, t.description, t.state, t.kind, t.se
     AND (CAST($4 AS TEXT) = '' OR t.assignee_id = $4) AND (CAST($5 AS TEXT) = '' OR t.requester_id = $5) \
     AND (CAST($6 AS TEXT) = '' OR t.device_id = $6) \
     AND (CAST($7 AS TEXT) = '' OR t.search_key LIKE $7 ESCAPE '!') \
-    ORDER BY t.created_at_ms DESC, t.id DESC LIMIT $8");
+    ORDER BY t.created_at_ms DESC, t.id DESC LIMIT $8"
+);
 
 /// The ticket with this id.
 pub fn by_id(tx: &mut Tx, id: &str) -> Result<Option<Ticket>, StoreError> {
@@ -261,7 +282,11 @@ fn read(statement: &'static Statement, row: &Row<'_>) -> Result<Ticket, StoreErr
         title: row.get(2)?,
         description: row.get(3)?,
         state: named(statement, row, 4)?,
-        kind: if kind.is_empty() { None } else { Some(named(statement, row, 5)?) },
+        kind: if kind.is_empty() {
+            None
+        } else {
+            Some(named(statement, row, 5)?)
+        },
         service: row.get(6)?,
         urgency: row.get(7)?,
         impact: row.get(8)?,
@@ -284,20 +309,30 @@ fn read(statement: &'static Statement, row: &Row<'_>) -> Result<Ticket, StoreErr
 }
 
 /// A column that holds the name of a state or kind.
-pub(crate) fn named<T: FromStr>(statement: &'static Statement, row: &Row<'_>, column: usize) -> Result<T, StoreError> {
+pub(crate) fn named<T: FromStr>(
+    statement: &'static Statement,
+    row: &Row<'_>,
+    column: usize,
+) -> Result<T, StoreError> {
     let text: String = row.get(column)?;
     text.parse().map_err(|_| {
-        StoreError::Corrupt(format!("statement {}, column {column}: unknown name {text:?}", statement.full_name()))
+        StoreError::Corrupt(format!(
+            "statement {}, column {column}: unknown name {text:?}",
+            statement.full_name()
+        ))
     })
 }
 
-sql!(TIMELINE, "SELECT e.id, e.subject_kind, e.subject_id, e.kind, e.actor, e.at_ms, e.data, p.body, \
+sql!(
+    TIMELINE,
+    "SELECT e.id, e.subject_kind, e.subject_id, e.kind, e.actor, e.at_ms, e.data, p.body, \
     COALESCE(w.name, d.host_name, '') \
     FROM events e LEFT JOIN event_personal p ON p.event_id = e.id LEFT JOIN persons w ON w.id = e.actor \
     LEFT JOIN devices d ON d.id = e.actor \
     WHERE ((e.subject_kind = 'ticket' AND e.subject_id = $1) \
         OR (e.subject_kind = 'order' AND e.subject_id IN (SELECT o.id FROM orders o WHERE o.ticket_id = $1))) \
-    AND e.kind NOT IN ('order.state', 'order.target') AND (e.at_ms, e.id) > ($2, $3) ORDER BY e.at_ms, e.id LIMIT $4");
+    AND e.kind NOT IN ('order.state', 'order.target') AND (e.at_ms, e.id) > ($2, $3) ORDER BY e.at_ms, e.id LIMIT $4"
+);
 
 /// One event of a ticket or of an order made for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -324,7 +359,12 @@ pub struct TimelineRow {
 
 /// The timeline of a ticket, oldest first, after the given entry. `order.state` and `order.target` only repeat, for the
 /// replay, what another event tells people.
-pub fn timeline(tx: &mut Tx, ticket_id: &str, after: Option<(i64, String)>, limit: u32) -> Result<Vec<TimelineRow>, StoreError> {
+pub fn timeline(
+    tx: &mut Tx,
+    ticket_id: &str,
+    after: Option<(i64, String)>,
+    limit: u32,
+) -> Result<Vec<TimelineRow>, StoreError> {
     let (at_ms, id) = after.unwrap_or((i64::MIN, String::new()));
     tx.query(&TIMELINE, params![ticket_id, at_ms, id, limit], |row| {
         Ok(TimelineRow {
@@ -341,7 +381,10 @@ pub fn timeline(tx: &mut Tx, ticket_id: &str, after: Option<(i64, String)>, limi
     })
 }
 
-sql!(PERSON, "SELECT name, roles, disabled FROM persons WHERE id = $1");
+sql!(
+    PERSON,
+    "SELECT name, roles, disabled FROM persons WHERE id = $1"
+);
 
 /// A person as tickets need them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -357,26 +400,41 @@ pub struct TicketPerson {
 /// Name and roles of a person.
 pub fn person(tx: &mut Tx, id: &str) -> Result<Option<TicketPerson>, StoreError> {
     tx.query_opt(&PERSON, params![id], |row| {
-        Ok(TicketPerson { name: row.get(0)?, roles: named(&PERSON, row, 1)?, disabled: row.get(2)? })
+        Ok(TicketPerson {
+            name: row.get(0)?,
+            roles: named(&PERSON, row, 1)?,
+            disabled: row.get(2)?,
+        })
     })
 }
 
-sql!(DEVICE_IS_THERE, "SELECT host_name FROM devices WHERE id = $1");
+sql!(
+    DEVICE_IS_THERE,
+    "SELECT host_name FROM devices WHERE id = $1"
+);
 
 /// Host name of a device; nothing when there is none.
 pub fn device(tx: &mut Tx, id: &str) -> Result<Option<String>, StoreError> {
     tx.query_opt(&DEVICE_IS_THERE, params![id], |row| row.get(0))
 }
 
-sql!(OWN_EVENTS, "SELECT e.data, p.body FROM events e LEFT JOIN event_personal p ON p.event_id = e.id \
-    WHERE e.subject_kind = 'ticket' AND e.subject_id = $1 ORDER BY e.seq");
+sql!(
+    OWN_EVENTS,
+    "SELECT e.data, p.body FROM events e LEFT JOIN event_personal p ON p.event_id = e.id \
+    WHERE e.subject_kind = 'ticket' AND e.subject_id = $1 ORDER BY e.seq"
+);
 
 /// Every event of a ticket, oldest first, as recorded: data and what people wrote. For the replay.
 pub fn own_events(tx: &mut Tx, id: &str) -> Result<Vec<(String, Option<String>)>, StoreError> {
-    tx.query(&OWN_EVENTS, params![id], |row| Ok((row.get(0)?, row.get(1)?)))
+    tx.query(&OWN_EVENTS, params![id], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
 }
 
-sql!(IDS_AFTER, "SELECT id FROM tickets WHERE id > $1 ORDER BY id LIMIT $2");
+sql!(
+    IDS_AFTER,
+    "SELECT id FROM tickets WHERE id > $1 ORDER BY id LIMIT $2"
+);
 
 /// Ids of tickets after one, for walks over all.
 pub fn ids_after(tx: &mut Tx, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {

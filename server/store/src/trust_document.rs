@@ -16,12 +16,21 @@ pub struct TrustDocument {
     pub not_after_ms: i64,
 }
 
-sql!(INSERT, "INSERT INTO trust_documents (kind, version, digest, envelope, not_after_ms, at_ms) \
-    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING");
+sql!(
+    INSERT,
+    "INSERT INTO trust_documents (kind, version, digest, envelope, not_after_ms, at_ms) \
+    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING"
+);
 
 /// Stores a document of a kind (`root`, `people`, `catalogue`). False when that version is there already.
-pub fn insert(tx: &mut Tx, kind: &str, document: &TrustDocument, now_ms: i64) -> Result<bool, StoreError> {
-    let version = i64::try_from(document.version).map_err(|_| StoreError::Invalid("version of a document".to_owned()))?;
+pub fn insert(
+    tx: &mut Tx,
+    kind: &str,
+    document: &TrustDocument,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
+    let version = i64::try_from(document.version)
+        .map_err(|_| StoreError::Invalid("version of a document".to_owned()))?;
     let inserted = tx.execute(
         &INSERT,
         params![
@@ -36,11 +45,17 @@ pub fn insert(tx: &mut Tx, kind: &str, document: &TrustDocument, now_ms: i64) ->
     Ok(inserted == 1)
 }
 
-sql!(NEWEST, "SELECT version, digest, envelope, not_after_ms FROM trust_documents WHERE kind = $1 \
-    ORDER BY version DESC LIMIT 1");
+sql!(
+    NEWEST,
+    "SELECT version, digest, envelope, not_after_ms FROM trust_documents WHERE kind = $1 \
+    ORDER BY version DESC LIMIT 1"
+);
 
-sql!(ABOVE, "SELECT version, digest, envelope, not_after_ms FROM trust_documents WHERE kind = $1 AND version > $2 \
-    ORDER BY version LIMIT $3");
+sql!(
+    ABOVE,
+    "SELECT version, digest, envelope, not_after_ms FROM trust_documents WHERE kind = $1 AND version > $2 \
+    ORDER BY version LIMIT $3"
+);
 
 /// The newest document of a kind.
 pub fn newest(tx: &mut Tx, kind: &str) -> Result<Option<TrustDocument>, StoreError> {
@@ -48,9 +63,30 @@ pub fn newest(tx: &mut Tx, kind: &str) -> Result<Option<TrustDocument>, StoreErr
 }
 
 /// Documents of a kind with versions above the given one, oldest first.
-pub fn above(tx: &mut Tx, kind: &str, version: u64, limit: u32) -> Result<Vec<TrustDocument>, StoreError> {
+pub fn above(
+    tx: &mut Tx,
+    kind: &str,
+    version: u64,
+    limit: u32,
+) -> Result<Vec<TrustDocument>, StoreError> {
     let version = i64::try_from(version).unwrap_or(i64::MAX);
     tx.query(&ABOVE, params![kind, version, limit], read)
+}
+
+sql!(
+    NEWEST_FIRST,
+    "SELECT version, digest, envelope, not_after_ms FROM trust_documents WHERE kind = $1 \
+    ORDER BY version DESC LIMIT $2"
+);
+
+/// The last documents of a kind, newest first.
+pub fn newest_first(
+    tx: &mut Tx,
+    kind: &str,
+    limit: usize,
+) -> Result<Vec<TrustDocument>, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    tx.query(&NEWEST_FIRST, params![kind, limit], read)
 }
 
 fn read(row: &crate::Row<'_>) -> Result<TrustDocument, StoreError> {
@@ -62,8 +98,11 @@ fn read(row: &crate::Row<'_>) -> Result<TrustDocument, StoreError> {
     })
 }
 
-sql!(INSERT_DEFINITION, "INSERT INTO definitions (digest, id, version, bytes, at_ms) VALUES ($1, $2, $3, $4, $5) \
-    ON CONFLICT DO NOTHING");
+sql!(
+    INSERT_DEFINITION,
+    "INSERT INTO definitions (digest, id, version, bytes, at_ms) VALUES ($1, $2, $3, $4, $5) \
+    ON CONFLICT DO NOTHING"
+);
 
 /// Stores a definition by digest; false when it is there already.
 pub fn insert_definition(
@@ -73,10 +112,16 @@ pub fn insert_definition(
     bytes: &[u8],
     now_ms: i64,
 ) -> Result<bool, StoreError> {
-    Ok(tx.execute(&INSERT_DEFINITION, params![digest, id, version, bytes, now_ms])? == 1)
+    Ok(tx.execute(
+        &INSERT_DEFINITION,
+        params![digest, id, version, bytes, now_ms],
+    )? == 1)
 }
 
-sql!(DEFINITION, "SELECT bytes FROM definitions WHERE digest = $1");
+sql!(
+    DEFINITION,
+    "SELECT bytes FROM definitions WHERE digest = $1"
+);
 
 /// The bytes of a definition.
 pub fn definition(tx: &mut Tx, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -194,6 +194,7 @@ CREATE TABLE device_section_history (
     from_ms BIGINT NOT NULL,
     to_ms BIGINT,
     digest TEXT COLLATE "C" NOT NULL REFERENCES section_contents (digest),
+    provenance BYTEA NOT NULL,
     PRIMARY KEY (device_id, kind, from_ms)
 );
 

@@ -194,6 +194,7 @@ CREATE TABLE device_section_history (
     from_ms INTEGER NOT NULL,
     to_ms INTEGER,
     digest TEXT NOT NULL REFERENCES section_contents (digest),
+    provenance BLOB NOT NULL,
     PRIMARY KEY (device_id, kind, from_ms)
 ) STRICT;
 
