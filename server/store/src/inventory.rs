@@ -75,9 +75,9 @@ sql!(
 
 sql!(
     BEGIN_HISTORY,
-    "INSERT INTO device_section_history (device_id, kind, from_ms, to_ms, digest) \
-    VALUES ($1, $2, $3, NULL, $4) \
-    ON CONFLICT (device_id, kind, from_ms) DO UPDATE SET digest = excluded.digest, to_ms = NULL"
+    "INSERT INTO device_section_history (device_id, kind, from_ms, to_ms, digest, provenance) \
+    VALUES ($1, $2, $3, NULL, $4, $5) ON CONFLICT (device_id, kind, from_ms) \
+    DO UPDATE SET digest = excluded.digest, provenance = excluded.provenance, to_ms = NULL"
 );
 
 /// From `now_ms` on the device shows these facts; what it showed before goes into its history.
@@ -157,15 +157,52 @@ sql!(
     WHERE h.device_id = $1 AND h.from_ms <= $2 AND (h.to_ms IS NULL OR h.to_ms > $2) ORDER BY h.kind, h.from_ms"
 );
 
-/// What a device showed at a moment: kind, digest, facts, since when.
+/// What a device showed at a moment. As time of observation stands the first one, and as provenance the one that came
+/// with it: later observations of the same facts do not change what was true at that moment.
 pub fn sections_at(
     tx: &mut Tx,
     device_id: &str,
     at_ms: i64,
-) -> Result<Vec<(String, String, Vec<u8>, i64)>, StoreError> {
+) -> Result<Vec<DeviceSection>, StoreError> {
     tx.query(&SECTIONS_AT, params![device_id, at_ms], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        Ok(DeviceSection {
+            kind: row.get(0)?,
+            digest: row.get(1)?,
+            facts: row.get(2)?,
+            provenance: row.get(3)?,
+            observed_at_ms: row.get(4)?,
+            changed_at_ms: row.get(4)?,
+        })
     })
+}
+
+sql!(
+    PROVENANCE_OF,
+    "SELECT provenance FROM device_sections WHERE digest = $1 AND kind = $2 \
+    ORDER BY device_id LIMIT 1"
+);
+
+sql!(
+    PROVENANCE_BEFORE,
+    "SELECT provenance FROM device_section_history \
+    WHERE device_id = $3 AND digest = $1 AND kind = $2 ORDER BY from_ms DESC LIMIT 1"
+);
+
+/// Where facts came from when they are known already: as this device reported them before, else as another one did.
+pub fn known_provenance(
+    tx: &mut Tx,
+    (device_id, kind): (&str, &str),
+    digest: &str,
+) -> Result<Vec<u8>, StoreError> {
+    let own = tx.query_opt(&PROVENANCE_BEFORE, params![digest, kind, device_id], |row| {
+        row.get(0)
+    })?;
+    match own {
+        Some(own) => Ok(own),
+        None => Ok(tx
+            .query_opt(&PROVENANCE_OF, params![digest, kind], |row| row.get(0))?
+            .unwrap_or_default()),
+    }
 }
 
 sql!(

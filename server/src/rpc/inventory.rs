@@ -1,0 +1,339 @@
+//! Inventory: sections of stable facts, stored once by digest however many machines show them. The agent offers digests;
+//! it is asked only for content nobody has reported yet. What changes by the minute travels apart and has no history.
+
+mod columns;
+
+use std::collections::BTreeMap;
+
+use chasqui_base::clock::now_ms;
+use chasqui_base::fault_point;
+use chasqui_domain::ids::DeviceId;
+use chasqui_proto::error::{bad_field, status};
+use chasqui_proto::v1::{self, SectionKind, section_facts::Facts};
+use chasqui_store::event::{self, NewEvent};
+use chasqui_store::request::idempotent;
+use chasqui_store::{Tx, inventory as store};
+use prost::Message;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tonic::{Code, Request, Response, Status};
+
+use super::check;
+use crate::auth;
+use crate::context::Context;
+use crate::error::{Failure, not_found};
+
+/// Most sections of one call.
+const MAX_SECTIONS: usize = 64;
+/// Most bytes of the facts of one section.
+const MAX_FACTS_BYTES: usize = 8 * 1024 * 1024;
+/// Most bytes of all facts of one call.
+const MAX_CALL_BYTES: usize = 16 * 1024 * 1024;
+/// Most bytes of what changes by the minute.
+const MAX_VOLATILE_BYTES: usize = 64 * 1024;
+/// Most entries of provenance, and of what could not be read.
+const MAX_GROUPS: usize = 256;
+/// Most programs of the software section.
+const MAX_SOFTWARE: usize = 20_000;
+
+/// The service.
+#[derive(Clone)]
+pub struct Service(pub Context);
+
+/// The name of a kind in the store and in messages.
+pub fn kind_name(kind: SectionKind) -> Option<&'static str> {
+    Some(match kind {
+        SectionKind::Unspecified => return None,
+        SectionKind::Identity => "identity",
+        SectionKind::Hardware => "hardware",
+        SectionKind::Cpu => "cpu",
+        SectionKind::Memory => "memory",
+        SectionKind::Disks => "disks",
+        SectionKind::Network => "network",
+        SectionKind::OperatingSystem => "operating_system",
+        SectionKind::Software => "software",
+    })
+}
+
+fn kind_of(name: &str) -> SectionKind {
+    (1..=8)
+        .filter_map(|number| SectionKind::try_from(number).ok())
+        .find(|kind| kind_name(*kind) == Some(name))
+        .unwrap_or_default()
+}
+
+/// Takes note of what a device shows now, and says which sections it has to send: those whose facts nobody has
+/// reported. Facts known from another machine are linked without asking.
+///
+/// # Errors
+/// INVALID_ARGUMENT naming the field.
+pub async fn offer(
+    ctx: &Context,
+    device: &auth::Device,
+    request: v1::OfferInventoryRequest,
+) -> Result<v1::OfferInventoryResponse, Status> {
+    if request.sections.len() > MAX_SECTIONS {
+        return Err(bad_field("sections", format!("at most {MAX_SECTIONS} are allowed")));
+    }
+    let now_ms = now_ms();
+    let mut offered = BTreeMap::new();
+    for section in &request.sections {
+        // A newer agent may have sections this coordinator does not know: it is not asked for them.
+        let Some(name) = SectionKind::try_from(section.kind).ok().and_then(kind_name) else { continue };
+        if section.digest.len() != 32 {
+            return Err(bad_field("sections.digest", format!("of {name} is no SHA-256 digest")));
+        }
+        let seen = (hex::encode(&section.digest), section.observed_at_ms.clamp(0, now_ms));
+        if offered.insert(name, seen).is_some() {
+            return Err(bad_field("sections", format!("{name} is offered twice")));
+        }
+    }
+    let volatile = request.volatile.map(|volatile| volatile.encode_to_vec());
+    if volatile.as_ref().is_some_and(|bytes| bytes.len() > MAX_VOLATILE_BYTES) {
+        return Err(bad_field("volatile", "is over 64 KiB"));
+    }
+    let device_id = device.id.to_string();
+    let wanted = ctx
+        .store
+        .write(move |tx| -> Result<_, Failure> {
+            let current: BTreeMap<String, String> = store::current(tx, &device_id)?.into_iter().collect();
+            let (mut wanted, mut changed) = (Vec::new(), Vec::new());
+            for (kind, (digest, observed_at_ms)) in &offered {
+                if current.get(*kind) == Some(digest) {
+                    store::seen_again(tx, &device_id, kind, *observed_at_ms)?;
+                } else if store::content(tx, kind, digest)?.is_some() {
+                    let provenance = store::known_provenance(tx, (&device_id, kind), digest)?;
+                    store::show(tx, (&device_id, kind), digest, &provenance, (*observed_at_ms, now_ms))?;
+                    changed.push((*kind, digest.clone()));
+                } else {
+                    wanted.push(i32::from(kind_of(kind)));
+                }
+            }
+            record(tx, &device_id, &changed, now_ms)?;
+            if let Some(volatile) = &volatile {
+                store::set_volatile(tx, &device_id, volatile, now_ms)?;
+            }
+            Ok(wanted)
+        })
+        .await?;
+    fault_point!("server.inventory.offered");
+    Ok(v1::OfferInventoryResponse { wanted })
+}
+
+/// A section that was checked.
+struct Checked {
+    kind: &'static str,
+    digest: String,
+    facts: Vec<u8>,
+    provenance: Vec<u8>,
+    observed_at_ms: i64,
+}
+
+/// Stores the sections a device sends.
+///
+/// # Errors
+/// SECTION_DIGEST_MISMATCH and SECTION_MALFORMED naming the section; INVALID_ARGUMENT for bounds. Nothing is stored then.
+pub async fn report(
+    ctx: &Context,
+    device: &auth::Device,
+    request: v1::ReportInventoryRequest,
+) -> Result<v1::ReportInventoryResponse, Status> {
+    let now_ms = now_ms();
+    let device_id = device.id.to_string();
+    let key = check::request_key(
+        &device_id,
+        "LinkService/ReportInventory",
+        &request,
+        |request| &mut request.request_id,
+        now_ms,
+    )?;
+    if request.sections.len() > MAX_SECTIONS {
+        return Err(bad_field("sections", format!("at most {MAX_SECTIONS} are allowed")));
+    }
+    let total: usize = request.sections.iter().map(|section| section.facts.len()).sum();
+    if total > MAX_CALL_BYTES {
+        return Err(bad_field("sections", "are over 16 MiB together: send them in several calls"));
+    }
+    let mut checked: Vec<Checked> = Vec::with_capacity(request.sections.len());
+    for section in request.sections {
+        let section = check_section(section, now_ms)?;
+        if checked.iter().any(|other| other.kind == section.kind) {
+            return Err(bad_field("sections", format!("{} is sent twice", section.kind)));
+        }
+        checked.push(section);
+    }
+    ctx.store
+        .write(move |tx| {
+            idempotent(tx, &key, |tx| {
+                let current: BTreeMap<String, String> = store::current(tx, &device_id)?.into_iter().collect();
+                let mut changed = Vec::new();
+                for section in &checked {
+                    let at = (device_id.as_str(), section.kind);
+                    if current.get(section.kind) == Some(&section.digest) {
+                        // The machine is as it was; only how it was seen may be new.
+                        store::seen_again(tx, &device_id, section.kind, section.observed_at_ms)?;
+                        store::set_provenance(tx, &device_id, section.kind, &section.provenance)?;
+                        continue;
+                    }
+                    store::insert_content(tx, section.kind, &section.digest, &section.facts, now_ms)?;
+                    let times = (section.observed_at_ms, now_ms);
+                    store::show(tx, at, &section.digest, &section.provenance, times)?;
+                    changed.push((section.kind, section.digest.clone()));
+                }
+                record(tx, &device_id, &changed, now_ms)?;
+                Ok::<_, Failure>(v1::ReportInventoryResponse {}.encode_to_vec())
+            })
+        })
+        .await?;
+    fault_point!("server.inventory.stored");
+    Ok(v1::ReportInventoryResponse {})
+}
+
+/// Appends what changed, and brings the columns that lists show up to date.
+fn record(tx: &mut Tx, device_id: &str, changed: &[(&'static str, String)], now_ms: i64) -> Result<(), Failure> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let sections: Vec<_> = changed.iter().map(|(kind, digest)| json!({"kind": kind, "digest": digest})).collect();
+    event::append(
+        tx,
+        NewEvent {
+            subject_kind: "device",
+            subject_id: device_id,
+            part: None,
+            kind: "device.inventory_changed",
+            actor: device_id,
+            at_ms: now_ms,
+            state: None,
+            data: json!({ "sections": sections }),
+            personal: None,
+        },
+    )?;
+    if changed.iter().any(|(kind, _)| matches!(*kind, "identity" | "hardware" | "operating_system")) {
+        columns::refresh(tx, device_id, now_ms)?;
+    }
+    Ok(())
+}
+
+fn check_section(section: v1::Section, now_ms: i64) -> Result<Checked, Status> {
+    let kind = SectionKind::try_from(section.kind)
+        .ok()
+        .and_then(kind_name)
+        .ok_or_else(|| bad_field("sections.kind", "names no section this coordinator knows"))?;
+    let refuse = |reason: &str, problem: String| {
+        Err(status(
+            Code::InvalidArgument,
+            reason,
+            format!("section {kind}: {problem}"),
+            &[("section", kind)],
+        ))
+    };
+    if section.facts.len() > MAX_FACTS_BYTES {
+        return refuse("SECTION_TOO_LARGE", "the facts are over 8 MiB".to_owned());
+    }
+    if Sha256::digest(&section.facts).as_slice() != &section.digest[..] {
+        return refuse("SECTION_DIGEST_MISMATCH", "the digest is not the SHA-256 of the facts: observe and send again".to_owned());
+    }
+    let facts = match v1::SectionFacts::decode(section.facts.clone()) {
+        Ok(facts) => facts,
+        Err(error) => return refuse("SECTION_MALFORMED", format!("the facts cannot be read ({error})")),
+    };
+    match facts.facts.as_ref().map(kind_of_facts) {
+        Some(of) if kind_name(of) == Some(kind) => {}
+        Some(_) => return refuse("SECTION_MALFORMED", "the facts are of another section".to_owned()),
+        // Nothing at all could be read; `unread` says why.
+        None if !facts.unread.is_empty() => {}
+        None => return refuse("SECTION_MALFORMED", "there are neither facts nor reasons".to_owned()),
+    }
+    if let Some(problem) = out_of_bounds(&facts, &section.provenance) {
+        return refuse("SECTION_MALFORMED", problem.to_owned());
+    }
+    let provenance = v1::Section {
+        provenance: section.provenance,
+        collector_version: section.collector_version,
+        ..v1::Section::default()
+    };
+    Ok(Checked {
+        kind,
+        digest: hex::encode(&section.digest),
+        facts: section.facts.to_vec(),
+        provenance: provenance.encode_to_vec(),
+        observed_at_ms: section.observed_at_ms.clamp(0, now_ms),
+    })
+}
+
+fn out_of_bounds(facts: &v1::SectionFacts, provenance: &[v1::Provenance]) -> Option<&'static str> {
+    let long = |text: &str, most: usize| text.len() > 4 * most || text.chars().count() > most;
+    if facts.unread.len() > MAX_GROUPS || facts.unread.iter().any(|one| long(&one.group, 100) || long(&one.detail, 500)) {
+        return Some("too many or too long reasons for what was not read");
+    }
+    if provenance.len() > MAX_GROUPS || provenance.iter().any(|one| long(&one.group, 100) || long(&one.source, 500)) {
+        return Some("too many or too long sources");
+    }
+    match &facts.facts {
+        Some(Facts::Software(software)) if software.items.len() > MAX_SOFTWARE => Some("more than 20,000 programs"),
+        _ => None,
+    }
+}
+
+fn kind_of_facts(facts: &Facts) -> SectionKind {
+    match facts {
+        Facts::Identity(_) => SectionKind::Identity,
+        Facts::Hardware(_) => SectionKind::Hardware,
+        Facts::Cpu(_) => SectionKind::Cpu,
+        Facts::Memory(_) => SectionKind::Memory,
+        Facts::Disks(_) => SectionKind::Disks,
+        Facts::Network(_) => SectionKind::Network,
+        Facts::OperatingSystem(_) => SectionKind::OperatingSystem,
+        Facts::Software(_) => SectionKind::Software,
+    }
+}
+
+#[tonic::async_trait]
+impl v1::inventory_service_server::InventoryService for Service {
+    async fn get_inventory(
+        &self,
+        request: Request<v1::GetInventoryRequest>,
+    ) -> Result<Response<v1::GetInventoryResponse>, Status> {
+        let body = request.into_inner();
+        let device: DeviceId = check::id("device_id", &body.device_id)?;
+        let mut kinds = Vec::new();
+        for kind in &body.kinds {
+            let kind = SectionKind::try_from(*kind).ok().filter(|kind| kind_name(*kind).is_some());
+            kinds.push(kind.ok_or_else(|| bad_field("kinds", "names no section"))?);
+        }
+        let answer = self
+            .0
+            .store
+            .read(move |tx| -> Result<_, Failure> {
+                let device_id = device.to_string();
+                if chasqui_store::device::get(tx, &device_id)?.is_none() {
+                    return Err(not_found("device", &device_id).into());
+                }
+                let mut sections: Vec<v1::Section> = store::sections(tx, &device_id)?
+                    .into_iter()
+                    .map(shown)
+                    .filter(|section| kinds.is_empty() || kinds.contains(&section.kind()))
+                    .collect();
+                sections.sort_by_key(|section| section.kind);
+                let volatile = store::volatile(tx, &device_id)?
+                    .and_then(|bytes| v1::VolatileFacts::decode(bytes.as_slice()).ok());
+                Ok(v1::GetInventoryResponse { device_id, sections, volatile })
+            })
+            .await?;
+        Ok(Response::new(answer))
+    }
+}
+
+fn shown(section: store::DeviceSection) -> v1::Section {
+    let from = v1::Section::decode(section.provenance.as_slice()).unwrap_or_default();
+    v1::Section {
+        kind: kind_of(&section.kind).into(),
+        digest: hex::decode(&section.digest).unwrap_or_default().into(),
+        facts: section.facts.into(),
+        provenance: from.provenance,
+        observed_at_ms: section.observed_at_ms,
+        collector_version: from.collector_version,
+        changed_at_ms: section.changed_at_ms,
+    }
+}
