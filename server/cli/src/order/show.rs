@@ -1,0 +1,263 @@
+//! `order show`: an order from its signed bytes, who signed, and what each machine answered, its signature checked.
+
+use std::path::PathBuf;
+
+use chasqui_proto::v1;
+use chasqui_trust::result::Outcome as Ended;
+use chasqui_trust::{ActionResult, Digest, PublicKey, verify_result};
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::context::Context;
+use crate::device;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::order::statement::{Examined, examine, read};
+use crate::order::{order_json, state_text};
+use crate::output::{Screen, Tone, clean};
+use crate::papers;
+
+pub async fn run(
+    context: &Context,
+    client: &Client,
+    order_id: &str,
+    root: Option<&PathBuf>,
+) -> Outcome {
+    let screen = &context.screen;
+    // Without a pinned root the order can be read, but nobody's signature can be believed: said, not hidden.
+    let (examined, verified) = match papers::pinned_root(context, root) {
+        Ok(pinned) => {
+            let papers = papers::fetch(client, &pinned).await?;
+            match examine(client, &papers, order_id).await {
+                Ok(examined) => (examined, Ok(())),
+                Err(failure) => (
+                    read(client, order_id, papers.state.people()).await?.0,
+                    Err(failure),
+                ),
+            }
+        }
+        Err(failure) => (read(client, order_id, None).await?.0, Err(failure)),
+    };
+    let mut results = Vec::new();
+    for target in &examined.told.targets {
+        results.push(match target.result.is_empty() {
+            true => None,
+            false => Some(result_of(client, &examined, target).await?),
+        });
+    }
+    let mut value = order_json(&examined.told);
+    if let Some(object) = value.as_object_mut() {
+        object.insert(
+            "text".to_owned(),
+            json!({ "es": examined.text.es, "en": examined.text.en }),
+        );
+        object.insert("verified".to_owned(), json!(verified.is_ok()));
+        object.insert(
+            "not_verified_because".to_owned(),
+            verified
+                .as_ref()
+                .err()
+                .map_or(Value::Null, |failure| json!(failure.code)),
+        );
+        object.insert(
+            "results".to_owned(),
+            results
+                .iter()
+                .map(|r| r.as_ref().map(result_json))
+                .collect(),
+        );
+    }
+    screen.show(&value, |s| render(s, &examined, &verified, &results));
+    // Papers that do not hold are an answer of their own for scripts; a missing root or a lapsed approval is not.
+    match verified {
+        Err(failure) if failure.exit == Exit::Invalid => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+/// The machine's signed result, verified with the key the order was signed for.
+pub async fn result_of(
+    client: &Client,
+    examined: &Examined,
+    target: &v1::OrderTarget,
+) -> Outcome<ActionResult> {
+    let device = device::get(client, &target.device_id).await?;
+    let key = PublicKey::from_slice(&device.public_key)?;
+    let index = usize::try_from(target.leaf_index).unwrap_or(usize::MAX);
+    let leaf = examined.leaves.get(index);
+    if leaf.is_none_or(|leaf| leaf.device_fingerprint != key.fingerprint()) {
+        return Err(Failure::new(
+            Exit::Invalid,
+            "EVIDENCE_DEVICE_KEY",
+            "la clave del equipo no es aquella para la que se firmó la orden",
+            "the device's key is not the one the order was signed for",
+        ));
+    }
+    let digest = Digest::of(&examined.envelope.payload);
+    verify_result(&target.result, &digest, &key).map_err(|error| {
+        let text = error.text();
+        Failure::new(Exit::Invalid, error.code(), text.es, text.en)
+    })
+}
+
+/// How an action ended, in words.
+pub fn ended_text(screen: &Screen, outcome: Ended) -> String {
+    let (tone, es, en) = match outcome {
+        Ended::Succeeded => (Tone::Good, "lograda", "succeeded"),
+        Ended::Failed => (Tone::Bad, "fallida", "failed"),
+        Ended::Partly => (Tone::Warn, "lograda en parte", "partly succeeded"),
+        Ended::Refused => (
+            Tone::Bad,
+            "rechazada por el equipo",
+            "refused by the machine",
+        ),
+        Ended::Unknown => (Tone::Warn, "desconocida", "unknown"),
+        Ended::Cancelled => (Tone::Bad, "detenida por una persona", "stopped by a person"),
+    };
+    screen.tone(tone, screen.lang.pick(es, en))
+}
+
+/// The check's facts, before and after.
+pub fn fact_lines(screen: &Screen, result: &ActionResult) -> Vec<String> {
+    let not_observed = screen.say("no observado", "not observed");
+    result
+        .check
+        .iter()
+        .flat_map(|check| &check.facts)
+        .map(|fact| {
+            let side = |value: &Option<String>| {
+                value
+                    .as_deref()
+                    .map_or_else(|| not_observed.to_owned(), clean)
+            };
+            let unit = if fact.unit.is_empty() {
+                String::new()
+            } else {
+                format!(" {}", clean(&fact.unit))
+            };
+            format!(
+                "{}: {} → {}{unit}",
+                clean(&fact.name),
+                side(&fact.before),
+                side(&fact.after)
+            )
+        })
+        .collect()
+}
+
+/// The stable JSON of a verified result.
+pub fn result_json(result: &ActionResult) -> Value {
+    let text = |t: &chasqui_trust::Text| json!({ "es": t.es, "en": t.en });
+    json!({
+        "outcome": serde_json::to_value(result.outcome).unwrap_or(Value::Null),
+        "attempt": result.attempt,
+        "refusal": result.refusal.as_ref().map(|r| json!({
+            "rule": r.rule,
+            "detail": text(&r.detail),
+        })),
+        "started_at_ms": result.started_at_ms,
+        "finished_at_ms": result.finished_at_ms,
+        "steps": result.steps.iter().map(|s| json!({
+            "id": s.id,
+            "exit_code": s.exit_code,
+            "duration_ms": s.duration_ms,
+            "note": s.note,
+        })).collect::<Vec<_>>(),
+        "check": result.check.as_ref().map(|c| json!({
+            "holds": c.holds,
+            "explanation": text(&c.explanation),
+            "facts": c.facts.iter().map(|f| json!({
+                "name": f.name,
+                "before": f.before,
+                "after": f.after,
+                "unit": f.unit,
+            })).collect::<Vec<_>>(),
+        })),
+        "agent_version": result.agent_version,
+        "clock_offset_ms": result.clock_offset_ms,
+    })
+}
+
+fn render(
+    screen: &Screen,
+    examined: &Examined,
+    verified: &Outcome,
+    results: &[Option<ActionResult>],
+) -> String {
+    let mut out = format!(
+        "{}\n{}\n",
+        state_text(screen, examined.told.state()),
+        screen
+            .lang
+            .pick(&examined.text.es, &examined.text.en)
+            .trim_end()
+    );
+    match verified {
+        Ok(()) => out.push_str(&format!(
+            "{} {}\n",
+            screen.tone(Tone::Good, "✔"),
+            screen.say(
+                "firmas verificadas bajo la raíz instalada aquí",
+                "signatures verified under the root pinned here"
+            )
+        )),
+        Err(failure) => out.push_str(&format!(
+            "{} {}: {} [{}]\n",
+            screen.tone(Tone::Bad, "✘"),
+            screen.say("firmas sin verificar", "signatures not verified"),
+            clean(failure.text.get(screen.lang)),
+            failure.code
+        )),
+    }
+    for statement in &examined.told.statements {
+        let (es, en) = match statement.decision.as_str() {
+            "approve" => ("aprobó", "approved"),
+            "reject" => ("rechazó", "rejected"),
+            "withdraw" => ("retiró", "withdrew"),
+            _ => ("declaró", "stated"),
+        };
+        out.push_str(&format!(
+            "  {} {} — {}\n",
+            clean(&statement.person_name),
+            screen.lang.pick(es, en),
+            screen.time(statement.at_ms)
+        ));
+    }
+    for (target, result) in examined.told.targets.iter().zip(results) {
+        out.push_str(&format!(
+            "  {}: {}\n",
+            clean(&target.host_name),
+            state_text(screen, target.state())
+        ));
+        if !target.refusal_code.is_empty() {
+            let refusal = target.refusal.clone().unwrap_or_default();
+            out.push_str(&format!(
+                "    {} — {}\n",
+                clean(&target.refusal_code),
+                clean(screen.lang.pick(&refusal.es, &refusal.en))
+            ));
+        }
+        if let Some(result) = result {
+            out.push_str(&format!(
+                "    {} {}, {}\n",
+                screen.say("resultado firmado:", "signed result:"),
+                ended_text(screen, result.outcome),
+                screen.time(result.finished_at_ms)
+            ));
+            if let Some(check) = &result.check {
+                out.push_str(&format!(
+                    "    {} {}\n",
+                    screen.say("comprobación:", "check:"),
+                    clean(
+                        screen
+                            .lang
+                            .pick(&check.explanation.es, &check.explanation.en)
+                    )
+                ));
+            }
+            for line in fact_lines(screen, result) {
+                out.push_str(&format!("      {line}\n"));
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,210 @@
+//! `order approve|reject|withdraw`: verify what was signed under the pinned root, show it, then sign one word on it.
+
+use chasqui_base::clock;
+use chasqui_proto::v1;
+use chasqui_trust::{
+    Decision, Definition, Digest, Document as _, Envelope, Leaf, Order, People, SigningKey,
+    Statement, Text, describe_order, sign,
+};
+
+use crate::args::SignArgs;
+use crate::client::{Client, call};
+use crate::context::Context;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::order::request::judge;
+use crate::output::{Screen, clean};
+use crate::papers::{self, Papers};
+use crate::session_file::SessionFile;
+use crate::{input, key, order};
+
+/// How long an approval counts, unless the order ends before.
+const APPROVAL_VALID_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// An order as its papers say, verified as far as one without approvals can be.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    /// As the coordinator tells it.
+    pub told: v1::Order,
+    /// As signed.
+    pub envelope: Envelope,
+    /// As signed.
+    pub order: Order,
+    /// The definition its digest names.
+    pub definition: Definition,
+    /// The machines its Merkle root names.
+    pub leaves: Vec<Leaf>,
+    /// Statements so far.
+    pub statements: Vec<Envelope>,
+    /// What it says, in words.
+    pub text: Text,
+}
+
+/// Fetches an order and checks it: bytes against digests, requester's signature, statements, catalogue.
+pub async fn examine(client: &Client, papers: &Papers, order_id: &str) -> Outcome<Examined> {
+    let (examined, definition) = read(client, order_id, Some(papers.people()?)).await?;
+    judge(
+        papers,
+        &examined.envelope,
+        &examined.statements,
+        &definition,
+        &examined.leaves,
+    )?;
+    Ok(examined)
+}
+
+/// Fetches an order and binds its parts to each other, without judging who signed.
+pub async fn read(
+    client: &Client,
+    order_id: &str,
+    people: Option<&People>,
+) -> Outcome<(Examined, Vec<u8>)> {
+    let (told, definition_bytes) = order::get(client, order_id).await?;
+    let envelope = Envelope::from_json(&told.envelope)?;
+    let order = Order::decode(&envelope)?;
+    if order.id != told.id {
+        return Err(Failure::new(
+            Exit::Invalid,
+            "ORDER_OTHER",
+            "el coordinador dio otra orden que la pedida",
+            "the coordinator gave another order than the one asked for",
+        ));
+    }
+    let definition = Definition::decode_payload(&definition_bytes)?;
+    let mut targets: Vec<&v1::OrderTarget> = told.targets.iter().collect();
+    targets.sort_by_key(|target| target.leaf_index);
+    let leaves = targets
+        .iter()
+        .map(|target| Leaf::decode(&target.leaf))
+        .collect::<Result<Vec<_>, _>>()?;
+    let statements = told
+        .statements
+        .iter()
+        .map(|statement| Envelope::from_json(&statement.envelope))
+        .collect::<Result<Vec<_>, _>>()?;
+    // Refuses a definition or machines that are not those the signed bytes name.
+    let text = describe_order(&order, &definition, &leaves, people)?;
+    let examined = Examined {
+        told,
+        envelope,
+        order,
+        definition,
+        leaves,
+        statements,
+        text,
+    };
+    Ok((examined, definition_bytes))
+}
+
+pub async fn run(
+    context: &Context,
+    client: &Client,
+    session: &SessionFile,
+    order_id: &str,
+    decision: Decision,
+    comment: &str,
+    args: &SignArgs,
+) -> Outcome {
+    let screen = &context.screen;
+    let pinned = papers::pinned_root(context, args.root.as_ref())?;
+    let papers = papers::fetch(client, &pinned).await?;
+    let examined = if decision == Decision::Approve {
+        examine(client, &papers, order_id).await?
+    } else {
+        // A refusal is welcome even of an order whose papers do not hold.
+        read(client, order_id, papers.state.people()).await?.0
+    };
+    let shown = shown(screen, &papers, &examined);
+    if screen.json {
+        screen.note(shown);
+    } else {
+        screen.line(shown);
+    }
+    let (es, en) = match decision {
+        Decision::Approve => ("¿Aprobar y firmar?", "Approve and sign?"),
+        Decision::Reject => ("¿Rechazar y firmar?", "Reject and sign?"),
+        Decision::Withdraw => ("¿Retirar y firmar?", "Withdraw and sign?"),
+    };
+    screen.confirm(es, en, args.yes)?;
+    let key = key::for_signing(context, args, examined.definition.risk)?;
+    let envelope = sign_statement(
+        &papers,
+        &examined,
+        &session.person_id,
+        decision,
+        comment,
+        &key,
+    )?;
+    let order = send(client, order_id, &envelope).await?;
+    screen.show(&order::order_json(&order), |s| order::line(s, &order));
+    Ok(())
+}
+
+/// What the signer reads.
+pub fn shown(screen: &Screen, papers: &Papers, examined: &Examined) -> String {
+    let requester = papers.name(&examined.order.requester);
+    format!(
+        "{}  {} {}",
+        screen.lang.pick(&examined.text.es, &examined.text.en),
+        screen.say(
+            "firma del solicitante verificada:",
+            "requester's signature verified:"
+        ),
+        clean(&requester)
+    )
+}
+
+/// Signs a statement; an approval is judged together with the order as the machine will.
+pub fn sign_statement(
+    papers: &Papers,
+    examined: &Examined,
+    person: &str,
+    decision: Decision,
+    comment: &str,
+    key: &SigningKey,
+) -> Outcome<Envelope> {
+    let now = clock::now_ms();
+    let expires_at_ms = match decision {
+        Decision::Approve => (now + APPROVAL_VALID_MS)
+            .min(examined.order.not_after_ms)
+            .max(now + 1),
+        Decision::Reject | Decision::Withdraw => now + APPROVAL_VALID_MS,
+    };
+    let statement = Statement {
+        critical: Vec::new(),
+        org: examined.order.org.clone(),
+        order_digest: Digest::of(&examined.envelope.payload),
+        person: person.to_owned(),
+        decision,
+        comment: comment.to_owned(),
+        at_ms: now,
+        expires_at_ms,
+    };
+    let envelope = sign(&statement, &[key])?;
+    if decision == Decision::Approve {
+        let mut statements = examined.statements.clone();
+        statements.push(envelope.clone());
+        judge(
+            papers,
+            &examined.envelope,
+            &statements,
+            &examined.definition.encode()?,
+            &examined.leaves,
+        )?;
+    }
+    Ok(envelope)
+}
+
+/// Adds a signed statement to an order.
+pub async fn send(client: &Client, order_id: &str, envelope: &Envelope) -> Outcome<v1::Order> {
+    let request = v1::AddStatementRequest {
+        request_id: input::request_id(),
+        order_id: order_id.to_owned(),
+        envelope: envelope.to_json().into(),
+    };
+    let answer = call(|| {
+        let (mut orders, request) = (client.orders(), request.clone());
+        async move { orders.add_statement(request).await }
+    })
+    .await?;
+    Ok(answer.order.unwrap_or_default())
+}
