@@ -1,7 +1,7 @@
 //! The coordinator: two listeners, the services behind them, and what happens by time. The binary is thin; everything
 //! that tests want to start in their own process is here.
 //!
-//! The way of a request: `serve` accepts it, [`auth`] says whose it is and whether the role table lets it in,
+//! The way of a request: [`serve`] accepts it, [`auth`] says whose it is and whether the role table lets it in,
 //! [`rpc`] decodes and decides by the rules of `chasqui-domain`, `chasqui-store` makes it durable, [`fleet`] carries
 //! what a machine should hear of it, and [`error`] gives every failure its one form.
 
@@ -11,8 +11,13 @@ pub mod config;
 pub mod context;
 pub mod error;
 pub mod fleet;
+pub mod init;
+pub mod jobs;
 pub mod rpc;
+pub mod serve;
 pub mod telemetry;
+pub mod tls;
+pub mod web;
 
 /// The program's version, `1.2.3`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

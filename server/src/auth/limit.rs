@@ -124,6 +124,16 @@ impl Limits {
         }
     }
 
+    /// The try succeeded and counts no more.
+    pub async fn forget(&self, store: &Store, subject: (Scope, String)) {
+        let done: Result<(), Failure> = store
+            .write(move |tx| Ok(attempt::clear(tx, subject.0.name(), &subject.1)?))
+            .await;
+        if let Err(failure) = done {
+            tracing::warn!(cause = failure.status().message(), "tries were not taken back");
+        }
+    }
+
     fn most(&self, scope: Scope) -> u32 {
         match scope {
             Scope::LoginAccount => self.per_account,

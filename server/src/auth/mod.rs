@@ -9,14 +9,18 @@ pub mod password;
 pub mod roles;
 mod session;
 
+use std::sync::Arc;
+
 use chasqui_domain::ids::{DeviceId, PersonId, SessionId};
 use chasqui_domain::role::Roles;
 use chasqui_proto::error::status;
 use tonic::{Code, Request, Status};
 
 pub use device::{PeerCertificate, PeerError};
+pub(crate) use device::{check as check_standing, quarantined, revoked, unknown as device_unknown};
 pub use gate::{Gate, Peer};
 pub use limit::Scope;
+pub use session::{Secret, digest};
 
 use crate::config::SessionsConfig;
 
@@ -100,6 +104,18 @@ pub fn device<T>(request: &Request<T>) -> Result<Device, Status> {
         Caller::Device(device) => Ok(device),
         _ => Err(certificate_required()),
     }
+}
+
+/// The other end of the connection this request came on.
+///
+/// # Errors
+/// As [`caller`].
+pub fn peer<T>(request: &Request<T>) -> Result<Arc<Peer>, Status> {
+    request
+        .extensions()
+        .get::<Arc<Peer>>()
+        .cloned()
+        .ok_or_else(|| crate::error::internal("auth", &"a request without a peer reached a handler"))
 }
 
 fn session_required() -> Status {

@@ -52,6 +52,7 @@ pub struct Link {
 
 #[derive(Default)]
 struct Queue {
+    open: bool,
     messages: VecDeque<ServerMessage>,
     bytes: usize,
     end: Option<End>,
@@ -81,6 +82,19 @@ impl Link {
             queue: Mutex::default(),
             waker: AtomicWaker::new(),
         })
+    }
+
+    /// Begins to take messages, this one before any other. Until then nothing but a question is queued: no order
+    /// overtakes the Welcome.
+    pub fn open(&self, welcome: ServerMessage) {
+        if let Ok(mut queue) = self.queue.lock()
+            && queue.end.is_none()
+        {
+            queue.open = true;
+            queue.bytes += welcome.encoded_len();
+            queue.messages.push_front(welcome);
+        }
+        self.waker.wake();
     }
 
     /// Queues a message.
@@ -138,9 +152,11 @@ impl Link {
     pub fn probe(&self, nonce: Bytes) -> oneshot::Receiver<()> {
         let (answered, answer) = oneshot::channel();
         if let Ok(mut queue) = self.queue.lock() {
+            let was_open = std::mem::replace(&mut queue.open, true);
             queue.push(ServerMessage {
                 message: Some(server_message::Message::Probe(Probe { nonce: nonce.clone() })),
             });
+            queue.open = was_open;
             queue.probe = Some((nonce, answered));
         }
         self.waker.wake();
@@ -194,7 +210,7 @@ impl Link {
 
 impl Queue {
     fn push(&mut self, message: ServerMessage) -> Sent {
-        if self.end.is_some() {
+        if self.end.is_some() || !self.open {
             return Sent::NotConnected;
         }
         let bytes = message.encoded_len();
@@ -226,8 +242,12 @@ mod tests {
 
     use super::*;
 
+    /// An open link whose Welcome was taken.
     fn link(boot_id: &str) -> Arc<Link> {
-        Link::new(DeviceId(clock::new_id()), boot_id, "pc-1", "192.0.2.1", 0)
+        let link = Link::new(DeviceId(clock::new_id()), boot_id, "pc-1", "192.0.2.1", 0);
+        link.open(ServerMessage::default());
+        assert!(next(&link).is_ready());
+        link
     }
 
     fn next(link: &Link) -> Poll<Next> {
@@ -285,6 +305,19 @@ mod tests {
         assert!(queue.bytes <= MOST_BYTES);
         // What did not fit was not marked as delivered: the next sweep brings it.
         assert_eq!(queue.delivered.len(), queue.messages.len());
+    }
+
+    #[test]
+    fn no_order_overtakes_the_welcome() {
+        let link = Link::new(DeviceId(clock::new_id()), "a", "pc-1", "192.0.2.1", 0);
+        assert_eq!(link.deliver(vec![order("1", 1)]), Sent::NotConnected);
+        let _answer = link.probe(Bytes::from_static(b"one"));
+        link.open(ServerMessage::default());
+        let Poll::Ready(Next::Message(first)) = next(&link) else {
+            panic!("nothing");
+        };
+        assert_eq!(first.message, None, "the welcome comes first");
+        assert_eq!(link.deliver(vec![order("1", 1)]), Sent::Queued);
     }
 
     #[test]
