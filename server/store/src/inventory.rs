@@ -275,10 +275,19 @@ pub fn set_list_columns(
     .map(|_| ())
 }
 
-sql!(TYPED_FACTS_AT, "SELECT data, at_ms FROM events WHERE subject_kind = 'device' AND subject_id = $1 \
-    AND kind = 'device.facts_set' AND at_ms <= $2 ORDER BY seq DESC LIMIT 1");
+sql!(
+    PURCHASE_TYPED_AT,
+    "SELECT data, at_ms FROM events WHERE subject_kind = 'device' AND subject_id = $1 \
+    AND data LIKE '%\"purchase_date\":%' AND at_ms <= $2 ORDER BY seq DESC LIMIT 1"
+);
 
-/// What people had typed of a device by a moment, as recorded, with when they typed it.
-pub fn typed_facts_at(tx: &mut Tx, device_id: &str, at_ms: i64) -> Result<Option<(String, i64)>, StoreError> {
-    tx.query_opt(&TYPED_FACTS_AT, params![device_id, at_ms], |row| Ok((row.get(0)?, row.get(1)?)))
+/// The event by which people typed a device's purchase date last by a moment: its data and time.
+pub fn purchase_typed_at(
+    tx: &mut Tx,
+    device_id: &str,
+    at_ms: i64,
+) -> Result<Option<(String, i64)>, StoreError> {
+    tx.query_opt(&PURCHASE_TYPED_AT, params![device_id, at_ms], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
 }

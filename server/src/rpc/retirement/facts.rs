@@ -41,7 +41,7 @@ pub fn of(tx: &mut Tx, device: &Device, as_of_ms: i64) -> Result<DeviceFacts, St
 
 /// The purchase date people had typed by then, with when they typed it.
 fn purchase_date(tx: &mut Tx, device: &Device, as_of_ms: i64) -> Result<Option<(String, i64)>, StoreError> {
-    if let Some((data, at_ms)) = store::typed_facts_at(tx, &device.id, as_of_ms)? {
+    if let Some((data, at_ms)) = store::purchase_typed_at(tx, &device.id, as_of_ms)? {
         let typed: serde_json::Value = serde_json::from_str(&data).unwrap_or_default();
         let day = typed.get("purchase_date").and_then(serde_json::Value::as_str).unwrap_or_default();
         return Ok((!day.is_empty()).then(|| (day.to_owned(), at_ms)));
