@@ -6,7 +6,9 @@
 //! what a machine should hear of it, and [`error`] gives every failure its one form.
 
 pub mod auth;
+pub mod backup;
 pub mod ca;
+pub mod check;
 pub mod config;
 pub mod context;
 pub mod error;

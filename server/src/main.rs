@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use chasqui_base::text::Lang;
 use chasqui_server::config::{Config, DEFAULT_PATH};
-use chasqui_server::{init, serve, telemetry};
+use chasqui_server::{backup, check, init, serve, telemetry};
 use clap::{Args, Parser, Subcommand};
 use zeroize::Zeroizing;
 
@@ -28,6 +28,12 @@ enum Command {
     Run(Where),
     /// Say whether the configuration is right, and which it is.
     CheckConfig(Where),
+    /// Copy everything the store holds into a new file, while the server serves.
+    Backup(BackupArguments),
+    /// Put a backup into an empty database, and check its record.
+    Restore(RestoreArguments),
+    /// Say whether the sealed record and the tables agree.
+    Check(Where),
     /// Names of the places where a test may end the process.
     #[command(hide = true)]
     FaultPoints,
@@ -56,6 +62,23 @@ impl Where {
     fn load(&self) -> anyhow::Result<Config> {
         Ok(Config::load(&self.path())?)
     }
+}
+
+#[derive(Args)]
+struct BackupArguments {
+    #[command(flatten)]
+    place: Where,
+    /// File to make; it must not be there yet.
+    file: PathBuf,
+}
+
+#[derive(Args)]
+struct RestoreArguments {
+    /// Backup to read.
+    file: PathBuf,
+    /// Empty database: sqlite:PATH or postgresql://...
+    #[arg(long, value_name = "URL")]
+    into: String,
 }
 
 #[derive(Args)]
@@ -122,6 +145,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             println!("{}", place.path().display());
             Ok(())
         }
+        Command::Backup(arguments) => backup::backup(&arguments.place.load()?, &arguments.file, Lang::from_env()),
+        Command::Restore(arguments) => backup::restore(&arguments.file, &arguments.into, Lang::from_env()),
+        Command::Check(place) => check::check(&place.load()?, Lang::from_env()),
         Command::FaultPoints => {
             for name in chasqui_base::fault::names() {
                 println!("{name}");
