@@ -1,0 +1,712 @@
+//! The path of an order through this machine: delivered, judged, kept, begun at most once, answered at least once. The
+//! order of the durable steps is the point of this file; what a step does is in `action`.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use chasqui_base::text::Text;
+use chasqui_base::{clock, fault_point};
+use chasqui_proto::v1;
+use chasqui_trust::definition::Platform;
+use chasqui_trust::result::{Outcome, RefusalNote, StepResult};
+use chasqui_trust::{
+    ActionResult, Authorised, DeviceIdentity, Digest, Envelope, OrderBundle, Refusal, verify_order,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::action::runner::{self, Control, Ran};
+use crate::action::{self, Setting};
+use crate::agent::{Agent, Event, Running};
+use crate::consent;
+use crate::journal::{Accepted, Done, State};
+use crate::outbox::Item;
+use crate::output::Output;
+use crate::policy::{Policy, Refused};
+
+/// How long a running action may go on after the agent was asked to stop.
+const STOP_GRACE: Duration = Duration::from_secs(60);
+/// Orders whose time has not come, kept until it does.
+const MAX_HELD: usize = 64;
+/// Orders called off before they came.
+const MAX_STOPPED: usize = 256;
+
+/// Judges deliveries and runs orders, one at a time.
+#[derive(Debug)]
+pub struct Engine {
+    agent: Arc<Agent>,
+    stopped: Mutex<VecDeque<Digest>>,
+    queue: mpsc::UnboundedSender<Digest>,
+}
+
+/// How an order is answered.
+struct Answer {
+    outcome: Outcome,
+    refused: Option<Refused>,
+    started_at_ms: Option<i64>,
+    steps: Vec<StepResult>,
+    output: chasqui_trust::result::Output,
+    check: Option<chasqui_trust::result::CheckResult>,
+    consent: Option<Envelope>,
+}
+
+impl Answer {
+    fn without_effect(outcome: Outcome, refused: Option<Refused>) -> Self {
+        Self {
+            outcome,
+            refused,
+            started_at_ms: None,
+            steps: Vec::new(),
+            output: chasqui_trust::result::Output::of(b"", false),
+            check: None,
+            consent: None,
+        }
+    }
+}
+
+impl Engine {
+    /// An engine for this agent and the orders it is to run.
+    pub fn new(agent: Arc<Agent>) -> (Arc<Self>, mpsc::UnboundedReceiver<Digest>) {
+        // Unbounded is bounded here: an order is queued only after the journal took it, and the journal has a bound.
+        let (queue, queued) = mpsc::unbounded_channel();
+        let engine = Arc::new(Self {
+            agent,
+            stopped: Mutex::new(VecDeque::new()),
+            queue,
+        });
+        (engine, queued)
+    }
+
+    /// After a start: what was begun is answered `unknown`, what was only accepted is judged again, what was done and not
+    /// handed over is put into the outbox.
+    pub fn recover(&self) {
+        let entries: Vec<_> = crate::lock(&self.agent.journal)
+            .entries()
+            .into_iter()
+            .cloned()
+            .collect();
+        for entry in entries {
+            match entry.state {
+                State::Accepted => {
+                    let _ = self.queue.send(entry.digest);
+                }
+                State::Started => {
+                    tracing::warn!(
+                        order_id = entry.order_id,
+                        "an action was interrupted; its result is unknown"
+                    );
+                    let ended = crate::lock(&self.agent.journal).steps(&entry.digest);
+                    let steps = ended
+                        .into_iter()
+                        .map(|id| StepResult {
+                            id,
+                            exit_code: None,
+                            duration_ms: 0,
+                            note: "ended before the interruption".to_owned(),
+                        })
+                        .collect();
+                    let answer = Answer {
+                        started_at_ms: entry.started_at_ms,
+                        steps,
+                        output: chasqui_trust::result::Output::of(b"", true),
+                        ..Answer::without_effect(Outcome::Unknown, None)
+                    };
+                    self.answer(&entry.order_id, entry.digest, answer, true);
+                }
+                State::Done if !entry.delivered && !self.agent.outbox.contains(&entry.digest) => {
+                    self.put_from_journal(&entry.order_id, &entry.digest);
+                }
+                State::Done => {}
+            }
+        }
+        self.agent.show_history();
+    }
+
+    /// Judges deliveries until the agent stops.
+    pub async fn judge(self: Arc<Self>, mut deliveries: mpsc::Receiver<v1::OrderDelivery>) {
+        let mut held: Vec<(i64, v1::OrderDelivery)> = Vec::new();
+        loop {
+            let now = clock::now_ms();
+            let next = held.iter().map(|(at, _)| *at).min();
+            let wait = next.map_or(Duration::from_secs(3600), |at| {
+                clock::duration_ms(at.saturating_sub(now)).min(Duration::from_secs(60))
+            });
+            let delivery = tokio::select! {
+                () = self.agent.stopping.cancelled() => return,
+                delivery = deliveries.recv() => match delivery {
+                    Some(delivery) => Some(delivery),
+                    None => return,
+                },
+                () = tokio::time::sleep(wait) => None,
+            };
+            let due = match delivery {
+                Some(delivery) => vec![delivery],
+                None => {
+                    let now = clock::now_ms();
+                    let (due, later): (Vec<_>, Vec<_>) =
+                        held.into_iter().partition(|(at, _)| *at <= now);
+                    held = later;
+                    due.into_iter().map(|(_, delivery)| delivery).collect()
+                }
+            };
+            for delivery in due {
+                if let Some(not_before_ms) = self.take(&delivery).await {
+                    held.retain(|(_, other)| other.order_id != delivery.order_id);
+                    // Beyond the bound the coordinator brings it again.
+                    if held.len() < MAX_HELD {
+                        held.push((not_before_ms, delivery));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Judges one delivery. Answers a time when it is to be judged again then.
+    async fn take(&self, delivery: &v1::OrderDelivery) -> Option<i64> {
+        fault_point!("agent.order.received");
+        let order = OrderBundle::decode(&delivery.bundle)
+            .and_then(|bundle| Ok((bundle.order_digest(), bundle.read_order()?.id)));
+        let (digest, order_id) = match order {
+            Ok(order) => order,
+            Err(error) => {
+                // Without an order there is nothing a result could name.
+                tracing::warn!(order_id = %printable(&delivery.order_id), code = error.code(), %error, "delivery is no order");
+                return None;
+            }
+        };
+        if self.is_known(&order_id, &digest) {
+            return None;
+        }
+        let authorised = match self.verify_fresh(&delivery.bundle).await {
+            Verdict::Authorised(authorised) => authorised,
+            Verdict::Later(at_ms) => return Some(at_ms),
+            Verdict::Held => return None,
+            Verdict::Refused(refused) => {
+                self.refuse_unkept(&order_id, digest, refused);
+                return None;
+            }
+        };
+        let reused = crate::lock(&self.agent.journal)
+            .entry_of_id(&order_id)
+            .is_some();
+        if reused {
+            let refused = Refused::new(
+                "ORDER_ID_REUSED",
+                "otra orden con el mismo número ya pasó por este equipo; solicítela de nuevo",
+                "another order of the same id already passed through this machine; request it again",
+            );
+            self.refuse_unkept(&order_id, digest, refused);
+            return None;
+        }
+        self.accept(&authorised, &delivery.bundle);
+        None
+    }
+
+    /// A repeated delivery never runs again: it gets its result once more, or waits for it.
+    fn is_known(&self, order_id: &str, digest: &Digest) -> bool {
+        if self.agent.outbox.contains(digest) {
+            self.agent.outbox.offer_again(digest);
+            return true;
+        }
+        let state = crate::lock(&self.agent.journal)
+            .entry(digest)
+            .map(|entry| entry.state);
+        match state {
+            Some(State::Done) => {
+                self.put_from_journal(order_id, digest);
+                true
+            }
+            Some(State::Accepted | State::Started) => true,
+            None => false,
+        }
+    }
+
+    fn put_from_journal(&self, order_id: &str, digest: &Digest) {
+        let done = crate::lock(&self.agent.journal).done(digest);
+        if let Some(done) = done {
+            self.put(order_id, *digest, &done);
+        }
+    }
+
+    fn accept(&self, authorised: &Authorised, bundle: &[u8]) {
+        let order = authorised.order();
+        let definition = authorised.definition();
+        let digest = authorised.digest();
+        let accepted = Accepted {
+            at_ms: clock::now_ms(),
+            definition_id: definition.id.clone(),
+            definition_version: definition.version,
+            title: text_of(&definition.title),
+            risk: definition.risk,
+            ticket: order.ticket.number.clone(),
+            requester: authorised.requester().name.clone(),
+            reason: order.reason.clone(),
+            not_after_ms: order.not_after_ms,
+            bundle: base64::engine::general_purpose::STANDARD.encode(bundle),
+        };
+        let kept = crate::lock(&self.agent.journal).accept(&order.id, digest, accepted);
+        match kept {
+            Ok(()) => {
+                tracing::info!(
+                    order_id = order.id,
+                    action = definition.id,
+                    "order accepted"
+                );
+                self.agent.progress(&order.id, v1::ProgressState::Accepted);
+                self.agent.show_history();
+                let _ = self.queue.send(digest);
+            }
+            Err(error) => {
+                tracing::error!(order_id = order.id, %error, "journal not writable, order refused");
+                self.refuse_unkept(&order.id, digest, journal_unavailable(&error));
+            }
+        }
+    }
+
+    /// Runs queued orders until the agent stops.
+    pub async fn work(self: Arc<Self>, mut queued: mpsc::UnboundedReceiver<Digest>) {
+        loop {
+            let digest = tokio::select! {
+                biased;
+                () = self.agent.stopping.cancelled() => return,
+                digest = queued.recv() => match digest {
+                    Some(digest) => digest,
+                    None => return,
+                },
+            };
+            let order_id = crate::lock(&self.agent.journal)
+                .entry(&digest)
+                .filter(|entry| entry.state == State::Accepted)
+                .map(|entry| entry.order_id.clone());
+            if let Some(order_id) = order_id {
+                self.agent
+                    .board
+                    .update(|status| status.running = Some(order_id.clone()));
+                if let Some(answer) = self.run(&order_id, digest).await {
+                    self.answer(&order_id, digest, answer, true);
+                }
+                self.agent.board.update(|status| status.running = None);
+                self.agent.show_history();
+            }
+        }
+    }
+
+    /// Judges an accepted order once more, at the moment it would begin, and runs it. None leaves it accepted.
+    async fn run(&self, order_id: &str, digest: Digest) -> Option<Answer> {
+        let refuse = |refused| Some(Answer::without_effect(Outcome::Refused, Some(refused)));
+        let cancelled = || Some(Answer::without_effect(Outcome::Cancelled, None));
+        if self.was_stopped(&digest) {
+            return cancelled();
+        }
+        let bundle = crate::lock(&self.agent.journal).bundle(&digest);
+        let Some(bundle) = bundle else {
+            return refuse(Refused::new(
+                "JOURNAL_DAMAGED",
+                "la copia de la orden en el diario no se puede leer; solicítela de nuevo",
+                "the journal's copy of the order cannot be read; request it again",
+            ));
+        };
+        let authorised = match self.verify_fresh(&bundle).await {
+            Verdict::Authorised(authorised) => authorised,
+            Verdict::Refused(refused) => return refuse(refused),
+            // It was acceptable a moment ago; the clock went back or the documents ended.
+            Verdict::Later(_) | Verdict::Held => match self.verify(&bundle) {
+                Ok(authorised) => Box::new(authorised),
+                Err(refusal) => return refuse(self.refused_of(&refusal)),
+            },
+        };
+        let policy = match Policy::load(&self.agent.config.policy) {
+            Ok(policy) => policy,
+            Err(refused) => return refuse(refused),
+        };
+        let identity = self.agent.identity();
+        // A clock that is ahead would make young files old.
+        let ahead_ms = crate::lock(&self.agent.clock_offset_ms).unwrap_or(0).max(0);
+        let setting = Setting::new(
+            &policy,
+            clock::now_ms().saturating_sub(ahead_ms),
+            vec![
+                self.agent.config.state_dir.clone(),
+                self.agent.config.root.clone(),
+            ],
+        );
+        let plan = match action::plan(*authorised, &setting) {
+            Ok(plan) => plan,
+            Err(refused) => return refuse(refused),
+        };
+        let consent = match consent::obtain(
+            plan.authorised(),
+            identity.fingerprint(),
+            &identity.key,
+            clock::now_ms(),
+        ) {
+            Ok(consent) => consent,
+            Err(refused) => return refuse(refused),
+        };
+
+        let control = self.begin_watch(order_id, digest);
+        let before = runner::observe(&plan, &control).await;
+        if control.cancel.is_cancelled() || self.agent.stopping.is_cancelled() {
+            self.end_watch(&digest, &control);
+            // Nothing was done: called off by a person, or left for the next start.
+            return if control.cancel.is_cancelled() {
+                cancelled()
+            } else {
+                None
+            };
+        }
+        let started_at_ms = clock::now_ms();
+        let started =
+            crate::lock(&self.agent.journal).start(&digest, started_at_ms, &self.agent.boot_id);
+        if let Err(error) = started {
+            tracing::error!(order_id, %error, "journal not writable, order not begun");
+            self.end_watch(&digest, &control);
+            return refuse(journal_unavailable(&error));
+        }
+        self.agent.progress(order_id, v1::ProgressState::Running);
+        self.agent.show_history();
+        let guard = self.stop_when_told(&control);
+        let ran = {
+            let agent = &self.agent;
+            let mut on_step = |step: &StepResult| {
+                let noted = crate::lock(&agent.journal).step(&digest, clock::now_ms(), &step.id);
+                if let Err(error) = noted {
+                    tracing::debug!(%error, "step not noted");
+                }
+            };
+            let mut on_check = || agent.progress(order_id, v1::ProgressState::Checking);
+            runner::run(&plan, before, &control, &mut on_step, &mut on_check).await
+        };
+        guard.abort();
+        let by_person = self.was_stopped(&digest);
+        self.end_watch(&digest, &control);
+        Some(answer_of(
+            ran,
+            by_person,
+            started_at_ms,
+            &control.output,
+            consent,
+        ))
+    }
+
+    /// After the agent was asked to stop, a running action gets its grace and is then ended.
+    fn stop_when_told(&self, control: &Control) -> tokio::task::JoinHandle<()> {
+        let stopping = self.agent.stopping.clone();
+        let cancel = control.cancel.clone();
+        tokio::spawn(async move {
+            stopping.cancelled().await;
+            tokio::time::sleep(STOP_GRACE).await;
+            cancel.cancel();
+        })
+    }
+
+    fn begin_watch(&self, order_id: &str, digest: Digest) -> Control {
+        let control = Control {
+            output: Arc::new(Output::default()),
+            cancel: CancellationToken::new(),
+        };
+        crate::lock(&self.agent.running).insert(
+            digest,
+            Running {
+                order_id: order_id.to_owned(),
+                cancel: control.cancel.clone(),
+                output: control.output.clone(),
+            },
+        );
+        // A stop that came in between finds the order running from here on.
+        if self.was_stopped(&digest) {
+            control.cancel.cancel();
+        }
+        let _ = self.agent.events.send(Event::Output {
+            order_id: order_id.to_owned(),
+            output: control.output.clone(),
+        });
+        control
+    }
+
+    fn end_watch(&self, digest: &Digest, control: &Control) {
+        control.output.close();
+        crate::lock(&self.agent.running).remove(digest);
+    }
+
+    /// Stopping is always allowed and needs no signature.
+    pub fn stop(&self, digest: Digest) {
+        {
+            let mut stopped = crate::lock(&self.stopped);
+            if !stopped.contains(&digest) {
+                if stopped.len() >= MAX_STOPPED {
+                    stopped.pop_front();
+                }
+                stopped.push_back(digest);
+            }
+        }
+        if let Some(running) = crate::lock(&self.agent.running).get(&digest) {
+            running.cancel.cancel();
+        }
+    }
+
+    fn was_stopped(&self, digest: &Digest) -> bool {
+        crate::lock(&self.stopped).contains(digest)
+    }
+
+    fn verify(&self, bundle: &[u8]) -> Result<Authorised, Refusal> {
+        let device = DeviceIdentity {
+            fingerprint: self.agent.identity().fingerprint(),
+            platform: Some(if cfg!(windows) {
+                Platform::Windows
+            } else {
+                Platform::Linux
+            }),
+        };
+        let trust = crate::lock(&self.agent.trust);
+        match trust.catalogue() {
+            Some(catalogue) => {
+                verify_order(bundle, trust.state(), catalogue, &device, clock::now_ms())
+            }
+            None => Err(Refusal::CatalogueNotTrusted),
+        }
+    }
+
+    /// Judges, and where fresher papers could change the judgement, fetches them and judges once more.
+    async fn verify_fresh(&self, bundle: &[u8]) -> Verdict {
+        let mut refusal = match self.verify(bundle) {
+            Ok(authorised) => return Verdict::Authorised(Box::new(authorised)),
+            Err(refusal) => refusal,
+        };
+        if refusal.is_transient() && not_before(&refusal).is_none() {
+            if !self.agent.refresh_trust().await {
+                tracing::info!(
+                    code = refusal.code(),
+                    "order kept until signed documents can be fetched"
+                );
+                return Verdict::Held;
+            }
+            refusal = match self.verify(bundle) {
+                Ok(authorised) => return Verdict::Authorised(Box::new(authorised)),
+                Err(refusal) => refusal,
+            };
+        }
+        match not_before(&refusal) {
+            // With a wrong clock its time may never come: then people must hear of it.
+            Some(at_ms) if self.agent.clock_wrong_by_ms().is_none() => {
+                tracing::info!(
+                    code = refusal.code(),
+                    not_before_ms = at_ms,
+                    "order waits for its time"
+                );
+                Verdict::Later(at_ms)
+            }
+            _ => Verdict::Refused(self.refused_of(&refusal)),
+        }
+    }
+
+    /// The refusal with its reason, and with the clock where that may be the reason.
+    fn refused_of(&self, refusal: &Refusal) -> Refused {
+        let text = refusal.text();
+        let mut text = Text::new(text.es, text.en);
+        if let Some(offset_ms) = self.agent.clock_wrong_by_ms()
+            && depends_on_time(refusal)
+        {
+            let seconds = offset_ms / 1000;
+            text.es.push_str(&format!(
+                "; puede ser el reloj de este equipo, que difiere {seconds} s del coordinador: revíselo"
+            ));
+            text.en.push_str(&format!(
+                "; it may be this machine's clock, which differs from the coordinator's by {seconds} s: check it"
+            ));
+        }
+        Refused {
+            rule: refusal.code(),
+            text,
+        }
+    }
+
+    /// Answers an order that the journal did not take. The outbox alone remembers: the same bytes get the same answer.
+    fn refuse_unkept(&self, order_id: &str, digest: Digest, refused: Refused) {
+        tracing::warn!(order_id, rule = refused.rule, "order refused");
+        let answer = Answer::without_effect(Outcome::Refused, Some(refused));
+        self.answer(order_id, digest, answer, false);
+    }
+
+    /// Signs the result, keeps it, and puts it on its way.
+    fn answer(&self, order_id: &str, digest: Digest, answer: Answer, journaled: bool) {
+        let done = match self.sign(digest, answer) {
+            Ok(done) => done,
+            Err(error) => {
+                // Our own result breaks a rule of its format: nothing can be sent, and the defect must be seen.
+                tracing::error!(order_id, %error, "the result could not be made");
+                return;
+            }
+        };
+        tracing::info!(order_id, outcome = done.outcome, "order answered");
+        if journaled {
+            let kept = crate::lock(&self.agent.journal).finish(&digest, &done);
+            if let Err(error) = kept {
+                tracing::error!(order_id, %error, "result not journaled; it is kept in memory and sent");
+            }
+        }
+        self.put(order_id, digest, &done);
+    }
+
+    fn put(&self, order_id: &str, digest: Digest, done: &Done) {
+        let item = Item {
+            request_id: done.request_id.clone(),
+            order_id: order_id.to_owned(),
+            envelope: done.envelope.clone(),
+            consent: done.consent.clone(),
+            made_at_ms: done.at_ms,
+            confirmed: None,
+        };
+        if let Err(error) = self.agent.outbox.put(digest, item) {
+            tracing::error!(order_id, %error, "outbox not writable; the result is kept in memory and sent");
+        }
+    }
+
+    fn sign(
+        &self,
+        order_digest: Digest,
+        answer: Answer,
+    ) -> Result<Done, chasqui_trust::FormatError> {
+        let identity = self.agent.identity();
+        let finished_at_ms = clock::now_ms().max(0);
+        let explanation = match (&answer.refused, &answer.check) {
+            (Some(refused), _) => refused.text.clone(),
+            (None, Some(check)) => text_of(&check.explanation),
+            (None, None) => Text::default(),
+        };
+        let result = ActionResult {
+            critical: Vec::new(),
+            org: identity.organisation.clone(),
+            order_digest,
+            device_fingerprint: identity.fingerprint(),
+            attempt: 1,
+            outcome: answer.outcome,
+            refusal: answer.refused.map(|refused| RefusalNote {
+                rule: refused.rule.to_owned(),
+                detail: chasqui_trust::Text::new(
+                    printable(&refused.text.es),
+                    printable(&refused.text.en),
+                ),
+            }),
+            started_at_ms: answer.started_at_ms.map(|at| at.max(0)),
+            finished_at_ms,
+            steps: answer.steps,
+            output: answer.output,
+            check: answer.check,
+            consent_digest: answer.consent.as_ref().map(Envelope::payload_digest),
+            boot_id: self.agent.boot_id.clone(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            clock_offset_ms: *crate::lock(&self.agent.clock_offset_ms),
+        };
+        let envelope = chasqui_trust::sign(&result, &[&identity.key])?;
+        let json = |envelope: &Envelope| String::from_utf8_lossy(&envelope.to_json()).into_owned();
+        Ok(Done {
+            at_ms: finished_at_ms,
+            request_id: clock::new_id().to_string(),
+            outcome: outcome_name(result.outcome).to_owned(),
+            explanation,
+            envelope: json(&envelope),
+            consent: answer.consent.as_ref().map(json),
+        })
+    }
+}
+
+enum Verdict {
+    Authorised(Box<Authorised>),
+    /// Its time comes then.
+    Later(i64),
+    /// Cannot be judged with the papers at hand; the coordinator brings it again.
+    Held,
+    Refused(Refused),
+}
+
+fn answer_of(
+    ran: Ran,
+    by_person: bool,
+    started_at_ms: i64,
+    output: &Output,
+    consent: Option<Envelope>,
+) -> Answer {
+    let outcome = match (&ran.check, ran.cancelled) {
+        (_, true) if by_person => Outcome::Cancelled,
+        (Some(check), false) if check.holds => Outcome::Succeeded,
+        _ => Outcome::Failed,
+    };
+    Answer {
+        outcome,
+        refused: None,
+        started_at_ms: Some(started_at_ms),
+        steps: ran.steps,
+        output: output.summary(),
+        check: ran.check,
+        consent,
+    }
+}
+
+/// The name of an outcome in journal, history and output.
+pub fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "succeeded",
+        Outcome::Failed => "failed",
+        Outcome::Partly => "partly",
+        Outcome::Refused => "refused",
+        Outcome::Unknown => "unknown",
+        Outcome::Cancelled => "cancelled",
+    }
+}
+
+fn not_before(refusal: &Refusal) -> Option<i64> {
+    match refusal {
+        Refusal::NotYetValid { not_before_ms } | Refusal::WaveNotYet { not_before_ms } => {
+            Some(*not_before_ms)
+        }
+        _ => None,
+    }
+}
+
+fn depends_on_time(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::NotYetValid { .. }
+            | Refusal::WaveNotYet { .. }
+            | Refusal::Expired { .. }
+            | Refusal::PeopleExpired
+            | Refusal::CatalogueExpired
+            | Refusal::RootExpired
+            | Refusal::OrderKeyNotValid
+            | Refusal::ApprovalExpired(_)
+            | Refusal::ApprovalKeyNotValid(_)
+    )
+}
+
+fn journal_unavailable(error: &std::io::Error) -> Refused {
+    Refused::new(
+        "JOURNAL_UNAVAILABLE",
+        format!(
+            "el equipo no puede escribir su diario ({error}), y sin diario no se ejecuta nada: libere espacio y solicítela de nuevo"
+        ),
+        format!(
+            "the machine cannot write its journal ({error}), and without it nothing runs: free some space and request it again"
+        ),
+    )
+}
+
+fn text_of(text: &chasqui_trust::Text) -> Text {
+    Text::new(text.es.clone(), text.en.clone())
+}
+
+/// One line, bounded, without characters that a signed paper may not hold.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if chasqui_trust::text::is_deceptive(c) {
+                ' '
+            } else {
+                c
+            }
+        })
+        .take(1_900)
+        .collect()
+}

@@ -1,0 +1,160 @@
+//! Observing the machine in a short-lived child, so that what collecting takes of memory goes back, and telling the
+//! coordinator what it lacks. An unchanged machine sends digests alone.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use chasqui_base::clock;
+use chasqui_base::text::Text;
+use chasqui_proto::v1;
+use chasqui_proto::v1::link_service_client::LinkServiceClient;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+use tonic::transport::Channel;
+
+use crate::agent::Agent;
+use crate::inventory::{self, Inventory, Source};
+use crate::status::Problem;
+
+const CHILD_LIMIT: Duration = Duration::from_secs(180);
+/// Most bytes a child may print: a little more than all sections at their bounds.
+const MAX_CHILD_OUTPUT: u64 = 80 * 1024 * 1024;
+/// Most bytes of sections in one call.
+const MAX_REPORT: usize = 12 * 1024 * 1024;
+const CALL_LIMIT: Duration = Duration::from_secs(60);
+
+/// What the hidden command `collect-child` does: observes and prints the encoded inventory.
+pub fn collect_child(root: Option<&std::path::Path>) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let source = match root {
+        Some(root) => Source::captured(root)?,
+        None => Source::live(),
+    };
+    let inventory = inventory::collect(&source, clock::now_ms());
+    let mut out = std::io::stdout().lock();
+    out.write_all(&inventory::encode(&inventory))?;
+    out.flush()
+}
+
+/// Observes in a child.
+pub async fn observe(agent: &Agent) -> Result<Inventory, Problem> {
+    let failed = |why: String| {
+        Problem::new(
+            "COLLECTION_FAILED",
+            Text::new(
+                format!("no se pudo observar el equipo: {why}"),
+                format!("the machine could not be observed: {why}"),
+            ),
+        )
+    };
+    // The program as it runs, also when its file was replaced by a newer one meanwhile.
+    let program = std::path::PathBuf::from("/proc/self/exe");
+    let program = if program.exists() {
+        program
+    } else {
+        std::env::current_exe().map_err(|error| failed(error.to_string()))?
+    };
+    let mut command = Command::new(program);
+    command
+        .arg("collect-child")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true);
+    if let Some(root) = &agent.config.facts_root {
+        command.arg("--root").arg(root);
+    }
+    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+    let stdout = child
+        .stdout
+        .take()
+        .ok_or_else(|| failed("no pipe".to_owned()))?;
+    let read = async {
+        let mut bytes = Vec::new();
+        stdout
+            .take(MAX_CHILD_OUTPUT + 1)
+            .read_to_end(&mut bytes)
+            .await?;
+        let status = child.wait().await?;
+        Ok::<_, std::io::Error>((bytes, status))
+    };
+    let (bytes, status) = tokio::time::timeout(CHILD_LIMIT, read)
+        .await
+        .map_err(|_| failed(format!("no end after {} s", CHILD_LIMIT.as_secs())))?
+        .map_err(|error| failed(error.to_string()))?;
+    if !status.success() || bytes.len() as u64 > MAX_CHILD_OUTPUT {
+        return Err(failed(format!("{status}, {} bytes", bytes.len())));
+    }
+    inventory::decode(&bytes).map_err(|error| failed(error.to_string()))
+}
+
+/// Observes the machine and brings the coordinator what it lacks. Answers how many sections were sent.
+pub async fn report(
+    agent: &Agent,
+    client: &mut LinkServiceClient<Channel>,
+) -> Result<usize, Problem> {
+    let inventory = observe(agent).await?;
+    let offer = v1::OfferInventoryRequest {
+        sections: inventory
+            .sections
+            .iter()
+            .map(|section| v1::SectionOffer {
+                kind: section.kind,
+                digest: section.digest.clone(),
+                observed_at_ms: section.observed_at_ms,
+            })
+            .collect(),
+        volatile: Some(inventory.volatile),
+    };
+    let wanted = call(client.offer_inventory(offer)).await?.wanted;
+    let mut sent = 0;
+    let mut batch: Vec<v1::Section> = Vec::new();
+    let mut size = 0usize;
+    for section in inventory
+        .sections
+        .into_iter()
+        .filter(|section| wanted.contains(&section.kind))
+    {
+        if !batch.is_empty() && size + section.facts.len() > MAX_REPORT {
+            send(client, std::mem::take(&mut batch)).await?;
+            size = 0;
+        }
+        size += section.facts.len();
+        sent += 1;
+        batch.push(section);
+    }
+    if !batch.is_empty() {
+        send(client, batch).await?;
+    }
+    Ok(sent)
+}
+
+async fn send(
+    client: &mut LinkServiceClient<Channel>,
+    sections: Vec<v1::Section>,
+) -> Result<(), Problem> {
+    let request = v1::ReportInventoryRequest {
+        request_id: clock::new_id().to_string(),
+        sections,
+    };
+    call(client.report_inventory(request)).await.map(|_| ())
+}
+
+async fn call<T>(
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(CALL_LIMIT, call).await {
+        Ok(Ok(answer)) => Ok(answer.into_inner()),
+        Ok(Err(status)) => {
+            let failure = crate::enrol::refused(&status);
+            Err(Problem::new(failure.code, failure.text))
+        }
+        Err(_) => Err(Problem::new(
+            "COORDINATOR_SLOW",
+            Text::new(
+                "el coordinador no respondió a tiempo",
+                "the coordinator did not answer in time",
+            ),
+        )),
+    }
+}
