@@ -512,6 +512,16 @@ async fn submit_results(
                     fault_point!("agent.submit.sent");
                     confirm(&agent, &digest, store_epoch);
                 }
+                // Another result of this machine is there, and the first stays: this one has done its part.
+                Ok(Err(status))
+                    if reason_of(&status).as_deref() == Some("ORDER_RESULT_CONFLICT") =>
+                {
+                    tracing::warn!(
+                        order_id = item.order_id,
+                        "the coordinator has another result of this order"
+                    );
+                    confirm(&agent, &digest, store_epoch);
+                }
                 Ok(Err(status)) if is_final(&status) => {
                     tracing::warn!(
                         order_id = item.order_id,

@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 
 /// How long a confirmed result is kept.
 pub const KEEP_CONFIRMED_MS: i64 = 7 * DAY_MS;
+/// How long a result is offered that no coordinator takes; its order is long over by then.
+pub const KEEP_UNCONFIRMED_MS: i64 = 90 * DAY_MS;
 /// Most confirmed results kept, newest first.
 const MAX_CONFIRMED: usize = 2_000;
 /// Most results kept in memory because the disk took none.
@@ -198,16 +200,31 @@ impl Outbox {
             .filter_map(|(digest, held)| held.confirmed.map(|c| (c.at_ms, *digest)))
             .collect();
         confirmed.sort_unstable_by(|a, b| b.cmp(a));
-        for (place, (at_ms, digest)) in confirmed.into_iter().enumerate() {
+        let mut gone: Vec<Digest> = confirmed
+            .into_iter()
+            .enumerate()
             // A clock that jumped back makes the age negative; such an item only stays longer.
-            if now_ms.saturating_sub(at_ms) > KEEP_CONFIRMED_MS || place >= MAX_CONFIRMED {
-                match durable::remove(&self.path(&digest)) {
-                    Ok(()) => {
-                        crate::lock(&self.items).remove(&digest);
-                    }
-                    Err(error) => {
-                        tracing::warn!(order_digest = %digest, %error, "old result not removed");
-                    }
+            .filter(|(place, (at_ms, _))| {
+                now_ms.saturating_sub(*at_ms) > KEEP_CONFIRMED_MS || *place >= MAX_CONFIRMED
+            })
+            .map(|(_, (_, digest))| digest)
+            .collect();
+        gone.extend(
+            crate::lock(&self.items)
+                .iter()
+                .filter(|(_, held)| {
+                    held.confirmed.is_none()
+                        && now_ms.saturating_sub(held.made_at_ms) > KEEP_UNCONFIRMED_MS
+                })
+                .map(|(digest, _)| *digest),
+        );
+        for digest in gone {
+            match durable::remove(&self.path(&digest)) {
+                Ok(()) => {
+                    crate::lock(&self.items).remove(&digest);
+                }
+                Err(error) => {
+                    tracing::warn!(order_digest = %digest, %error, "old result not removed");
                 }
             }
         }
