@@ -39,7 +39,7 @@ pub fn day_of_firmware(text: &str) -> Option<String> {
         (2, year) => 2_000 + year,
         _ => return None,
     };
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let last = match month {
         4 | 6 | 9 | 11 => 30,
         2 if leap => 29,

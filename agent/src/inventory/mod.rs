@@ -6,6 +6,7 @@
 //! what changes by itself (free space, uptime) travels as volatile facts. And everything read is bounded: files, lists
 //! and strings, for the machine may lie.
 
+pub mod archive;
 pub mod bounds;
 mod date;
 pub mod linux;
@@ -22,7 +23,7 @@ use chasqui_proto::v1;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-pub use observation::{Notes, Observation, Unreadable};
+pub use observation::{Attempt, Notes, Observation, Unreadable, first_of};
 pub use render::{render_facts, render_json};
 pub use source::{CAPTURE_NOTES, Source, Space, Times};
 pub use summary::{Summary, SystemDisk, summary};

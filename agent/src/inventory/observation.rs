@@ -105,6 +105,27 @@ impl Unreadable {
     }
 }
 
+/// The first value of several ways to learn it with its source, or the failure that tells most.
+pub fn first_of<T>(
+    attempts: impl IntoIterator<Item = Attempt<T>>,
+) -> Result<(&'static str, T), Unreadable> {
+    let mut failure: Option<Unreadable> = None;
+    for (source, read) in attempts {
+        match read {
+            Ok(value) => return Ok((source, value)),
+            Err(why) => {
+                if failure
+                    .as_ref()
+                    .is_none_or(|old| old.weight() < why.weight())
+                {
+                    failure = Some(why);
+                }
+            }
+        }
+    }
+    Err(failure.unwrap_or_else(|| Unreadable::no_source("no way to learn it")))
+}
+
 /// Gathers provenance and gaps while a collector reads. Group names are given without the section's own name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notes {
@@ -159,32 +180,27 @@ impl Notes {
         }
     }
 
+    /// Takes a value whose source is noted with the whole it belongs to, or notes why there is none.
+    pub fn part<T>(&mut self, group: &str, read: Result<T, Unreadable>) -> Option<T> {
+        read.map_err(|why| self.unread(group, why)).ok()
+    }
+
     /// Takes the first value of several ways to learn it, or notes the failure that tells most.
     pub fn first<T>(
         &mut self,
         group: &str,
         attempts: impl IntoIterator<Item = Attempt<T>>,
     ) -> Option<T> {
-        let mut failure: Option<Unreadable> = None;
-        for (source, read) in attempts {
-            match read {
-                Ok(value) => {
-                    self.from(group, source);
-                    return Some(value);
-                }
-                Err(why) => {
-                    if failure
-                        .as_ref()
-                        .is_none_or(|old| old.weight() < why.weight())
-                    {
-                        failure = Some(why);
-                    }
-                }
+        match first_of(attempts) {
+            Ok((source, value)) => {
+                self.from(group, source);
+                Some(value)
+            }
+            Err(why) => {
+                self.unread(group, why);
+                None
             }
         }
-        let why = failure.unwrap_or_else(|| Unreadable::no_source("no way to learn it"));
-        self.unread(group, why);
-        None
     }
 
     /// Both lists, sorted and bounded.

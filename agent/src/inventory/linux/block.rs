@@ -45,6 +45,9 @@ pub fn mounts(source: &Source) -> Result<Vec<Mount>, Unreadable> {
         }
         mounts.push(mount);
     }
+    if mounts.is_empty() {
+        return Err(Unreadable::malformed(format!("{MOUNTS}: no mounts")));
+    }
     Ok(mounts)
 }
 

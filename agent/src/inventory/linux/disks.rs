@@ -149,7 +149,7 @@ fn disk(
     };
     let removable = source.number::<u8>(&format!("{path}/removable"));
     let removable = notes
-        .take(&format!("disks.{name}.removable"), &path, removable)
+        .part(&format!("disks.{name}.removable"), removable)
         .map(|flag| flag != 0);
     let bus = bus(source, &name).map(str::to_owned);
     if bus.is_none() {
@@ -159,16 +159,16 @@ fn disk(
         );
     }
     let model = model(source, &path, &told);
-    let model = notes.take(&format!("disks.{name}.model"), &path, model);
+    let model = notes.part(&format!("disks.{name}.model"), model);
     let kind = kind(source, &name, bus.as_deref(), model.as_deref(), &told);
-    let kind = notes.take(&format!("disks.{name}.kind"), &path, kind);
+    let kind = notes.part(&format!("disks.{name}.kind"), kind);
     let serial = placeholder::refuse(serial(source, &path, &told));
     let firmware = firmware(source, &path, &told);
     let size = size(source, &name, &path);
     v1::Disk {
-        serial: notes.take(&format!("disks.{name}.serial"), &path, serial),
-        firmware: notes.take(&format!("disks.{name}.firmware"), &path, firmware),
-        size_bytes: notes.take(&format!("disks.{name}.size_bytes"), &path, size),
+        serial: notes.part(&format!("disks.{name}.serial"), serial),
+        firmware: notes.part(&format!("disks.{name}.firmware"), firmware),
+        size_bytes: notes.part(&format!("disks.{name}.size_bytes"), size),
         kind: kind.unwrap_or(v1::DiskKind::Unspecified).into(),
         system: system.map(|disks| disks.contains(&name)),
         name,
@@ -205,7 +205,7 @@ fn model(source: &Source, path: &str, told: &Told) -> Result<String, Unreadable>
     }
     source
         .line(&format!("{path}/device/model"))
-        .or_else(|_| source.line(&format!("{path}/device/name")))
+        .or_else(|why| source.line(&format!("{path}/device/name")).map_err(|_| why))
 }
 
 fn serial(source: &Source, path: &str, told: &Told) -> Result<String, Unreadable> {

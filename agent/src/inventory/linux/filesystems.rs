@@ -65,6 +65,9 @@ pub fn read(source: &Source, notes: &mut Notes) -> Vec<v1::FileSystem> {
     let Some(mounts) = notes.take("file_systems", MOUNTS, local(source)) else {
         return Vec::new();
     };
+    if !mounts.is_empty() {
+        notes.from("file_systems.size_bytes", "statvfs(3)");
+    }
     if mounts.len() > MAX_FILE_SYSTEMS {
         notes.unread(
             "file_systems",
@@ -85,9 +88,7 @@ pub fn read(source: &Source, notes: &mut Notes) -> Vec<v1::FileSystem> {
                 source.space(&mount.mount_point)
             };
             v1::FileSystem {
-                size_bytes: notes
-                    .take(&group, "statvfs(3)", size)
-                    .map(|space| space.size_bytes),
+                size_bytes: notes.part(&group, size).map(|space| space.size_bytes),
                 mount_point: bounds::clean(&mount.mount_point),
                 device: bounds::clean(&mount.device),
                 r#type: bounds::clean(&mount.fs_type),

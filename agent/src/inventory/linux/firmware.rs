@@ -1,8 +1,7 @@
 //! The makers' texts about a machine, by the ways they can be read: the raw SMBIOS table (root alone), the kernel's
 //! copies under `/sys/class/dmi/id` (serials for root alone), the device tree of boards without SMBIOS.
 
-use super::super::observation::Attempt;
-use super::super::{Source, Unreadable};
+use super::super::{Attempt, Source, Unreadable};
 use super::placeholder;
 use super::smbios::{self, Smbios};
 

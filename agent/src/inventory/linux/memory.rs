@@ -4,7 +4,7 @@
 use chasqui_proto::v1;
 use v1::section_facts::Facts;
 
-use super::super::{Collector, Notes, Observation, Source, Unreadable, bounds};
+use super::super::{Collector, Notes, Observation, Source, Unreadable, bounds, first_of};
 use super::placeholder;
 use super::smbios::{self, Smbios, Structure, kind};
 use super::udev::{self, Properties};
@@ -12,6 +12,8 @@ use super::udev::{self, Properties};
 const MEMINFO: &str = "/proc/meminfo";
 const MIB: u64 = 1 << 20;
 const MAX_SLOTS: u32 = 1_024;
+/// Stands for the slot of a module that names none.
+const UNNAMED: &str = "unnamed";
 
 /// Memory types of the standard, by number.
 const TYPES: &[(u8, &str)] = &[
@@ -41,8 +43,50 @@ pub struct Memory;
 struct Modules {
     slots: u32,
     modules: Vec<v1::MemoryModule>,
-    /// True when a module's size is not told: then there is no sum.
-    unsized_module: bool,
+    /// What single modules do not tell: slot, field, reason.
+    gaps: Vec<(String, &'static str, Unreadable)>,
+}
+
+impl Modules {
+    fn of(slots: u32) -> Self {
+        Self {
+            slots,
+            modules: Vec::new(),
+            gaps: Vec::new(),
+        }
+    }
+
+    /// The sum of the modules, when each tells its size.
+    fn installed_bytes(&self) -> Result<u64, Unreadable> {
+        self.modules.iter().try_fold(0_u64, |sum, module| {
+            let size = module
+                .size_bytes
+                .ok_or_else(|| Unreadable::no_source("a module does not tell its size"))?;
+            Ok(sum.saturating_add(size))
+        })
+    }
+
+    /// Takes a field of the module in `slot`, or remembers why it is missing.
+    fn part<T>(
+        &mut self,
+        slot: &Option<String>,
+        field: &'static str,
+        read: Result<T, Unreadable>,
+    ) -> Option<T> {
+        match read {
+            Ok(value) => Some(value),
+            Err(why) => {
+                let name = slot.clone().unwrap_or_else(|| UNNAMED.to_owned());
+                self.gaps.push((name, field, why));
+                None
+            }
+        }
+    }
+
+    fn sort(&mut self) {
+        self.modules
+            .sort_by(|a, b| (&a.slot, &a.serial).cmp(&(&b.slot, &b.serial)));
+    }
 }
 
 impl Collector for Memory {
@@ -77,26 +121,21 @@ impl Collector for Memory {
             (smbios::TABLE, from_table(source)),
             (udev::DMI_ENTRY, from_udev(source)),
         ];
-        if let Some(found) = notes.first("modules", attempts) {
-            facts.slots = Some(found.slots);
-            let total = found
-                .modules
-                .iter()
-                .filter_map(|module| module.size_bytes)
-                .fold(0_u64, u64::saturating_add);
-            if found.unsized_module {
-                notes.unread(
-                    "installed_bytes",
-                    Unreadable::no_source("a module does not tell its size"),
-                );
-            } else {
-                facts.installed_bytes = Some(total);
+        match first_of(attempts) {
+            Ok((origin, found)) => {
+                notes.from("modules", origin);
+                facts.slots = Some(found.slots);
+                facts.installed_bytes = notes.part("installed_bytes", found.installed_bytes());
+                facts.modules = found.modules;
+                for (slot, field, why) in found.gaps {
+                    notes.unread(&format!("modules.{slot}.{field}"), why);
+                }
             }
-            facts.modules = found.modules;
-        } else {
-            let why = || Unreadable::no_source("the modules could not be read");
-            notes.unread("installed_bytes", why());
-            notes.unread("slots", why());
+            Err(why) => {
+                for group in ["installed_bytes", "modules", "slots"] {
+                    notes.unread(group, why.clone());
+                }
+            }
         }
         Observation {
             facts: Facts::Memory(facts),
@@ -165,31 +204,27 @@ fn from_table(source: &Source) -> Result<Modules, Unreadable> {
             smbios::TABLE
         )));
     }
-    let mut found = Modules {
-        slots,
-        modules: Vec::new(),
-        unsized_module: false,
-    };
-    for device in devices {
-        match device.word(0x0c) {
-            // An empty slot.
-            Some(0) => continue,
-            None | Some(0xffff) => found.unsized_module = true,
-            Some(_) => {}
-        }
-        found.modules.push(module(device));
+    let mut found = Modules::of(slots);
+    // A slot whose size is zero is empty.
+    for device in devices
+        .into_iter()
+        .filter(|device| device.word(0x0c) != Some(0))
+    {
+        add_module(&mut found, device);
     }
-    sort(&mut found.modules);
+    found.sort();
     Ok(found)
 }
 
-fn module(device: &Structure) -> v1::MemoryModule {
-    let text = |offset| {
-        placeholder::refuse(device.text(offset))
-            .ok()
-            .and_then(|text| bounds::some_text(&text))
+fn add_module(found: &mut Modules, device: &Structure) {
+    let text = |offset| placeholder::refuse(device.text(offset));
+    let silent = |what: &str| {
+        Unreadable::no_source(format!(
+            "{}: type 17 does not tell the {what}",
+            smbios::TABLE
+        ))
     };
-    let size_bytes = match device.word(0x0c) {
+    let size = match device.word(0x0c) {
         None | Some(0xffff) => None,
         Some(0x7fff) => device
             .dword(0x1c)
@@ -197,25 +232,26 @@ fn module(device: &Structure) -> v1::MemoryModule {
         Some(kib) if kib & 0x8000 != 0 => Some(u64::from(kib & 0x7fff) * 1_024),
         Some(mib) => Some(u64::from(mib) * MIB),
     };
-    let speed_mts = match device.word(0x15) {
+    let speed = match device.word(0x15) {
         None | Some(0) => None,
         Some(0xffff) => device.dword(0x54).filter(|speed| *speed != 0),
         Some(speed) => Some(u32::from(speed)),
     };
-    v1::MemoryModule {
-        slot: slot(text(0x10), text(0x11)),
-        size_bytes,
-        r#type: device.byte(0x12).and_then(|number| {
-            TYPES
-                .iter()
-                .find(|(known, _)| *known == number)
-                .map(|(_, name)| (*name).to_owned())
-        }),
-        speed_mts,
-        manufacturer: text(0x17),
-        part_number: text(0x1a),
-        serial: text(0x18),
-    }
+    let kind = device.byte(0x12).and_then(|number| {
+        let known = TYPES.iter().find(|(known, _)| *known == number);
+        known.map(|(_, name)| (*name).to_owned())
+    });
+    let slot = slot(text(0x10).ok(), text(0x11).ok());
+    let module = v1::MemoryModule {
+        size_bytes: found.part(&slot, "size_bytes", size.ok_or_else(|| silent("size"))),
+        r#type: found.part(&slot, "type", kind.ok_or_else(|| silent("type"))),
+        speed_mts: found.part(&slot, "speed_mts", speed.ok_or_else(|| silent("speed"))),
+        manufacturer: found.part(&slot, "manufacturer", text(0x17)),
+        part_number: found.part(&slot, "part_number", text(0x1a)),
+        serial: found.part(&slot, "serial", text(0x18)),
+        slot: found.part(&None, "slot", slot.clone().ok_or_else(|| silent("slot"))),
+    };
+    found.modules.push(module);
 }
 
 /// The locator; with the bank's name in front, since boards exist whose locators repeat from bank to bank.
@@ -235,38 +271,46 @@ fn from_udev(source: &Source) -> Result<Modules, Unreadable> {
         .ok_or_else(|| {
             Unreadable::no_source(format!("{}: no memory modules in it", udev::DMI_ENTRY))
         })?;
-    let mut found = Modules {
-        slots,
-        modules: Vec::new(),
-        unsized_module: false,
-    };
+    let mut found = Modules::of(slots);
     for number in 0..slots {
         let raw = |name: &str| properties.get(&format!("MEMORY_DEVICE_{number}_{name}"));
         let text = |name: &str| {
-            raw(name)
-                .filter(|text| !placeholder::is_filler(text))
-                .and_then(bounds::some_text)
+            let text = raw(name).and_then(bounds::some_text).ok_or_else(|| {
+                let path = udev::DMI_ENTRY;
+                Unreadable::no_source(format!("{path}: no MEMORY_DEVICE_{number}_{name}"))
+            });
+            placeholder::refuse(text)
         };
-        // A slot without any of these has no entry at all.
+        // An empty slot, or one that udev learnt nothing about.
         if raw("PRESENT") == Some("0") || (raw("SIZE").is_none() && raw("LOCATOR").is_none()) {
             continue;
         }
-        let size_bytes = raw("SIZE").and_then(|text| text.parse().ok());
-        found.unsized_module |= size_bytes.is_none();
-        found.modules.push(v1::MemoryModule {
-            slot: slot(text("LOCATOR"), text("BANK_LOCATOR")),
-            size_bytes,
-            r#type: text("TYPE").map(|name| name.to_lowercase()),
-            speed_mts: raw("SPEED_MTS").and_then(|text| text.parse().ok()),
-            manufacturer: text("MANUFACTURER"),
-            part_number: text("PART_NUMBER"),
-            serial: text("SERIAL_NUMBER"),
-        });
+        let size = text("SIZE").and_then(|text| parsed(&text));
+        let speed = text("SPEED_MTS").and_then(|text| parsed(&text));
+        let slot = slot(text("LOCATOR").ok(), text("BANK_LOCATOR").ok());
+        let module = v1::MemoryModule {
+            size_bytes: found.part(&slot, "size_bytes", size),
+            r#type: found.part(&slot, "type", text("TYPE").map(|name| name.to_lowercase())),
+            speed_mts: found.part(&slot, "speed_mts", speed),
+            manufacturer: found.part(&slot, "manufacturer", text("MANUFACTURER")),
+            part_number: found.part(&slot, "part_number", text("PART_NUMBER")),
+            serial: found.part(&slot, "serial", text("SERIAL_NUMBER")),
+            slot: found.part(
+                &None,
+                "slot",
+                slot.clone().ok_or_else(|| {
+                    Unreadable::no_source(format!("{}: no locator", udev::DMI_ENTRY))
+                }),
+            ),
+        };
+        found.modules.push(module);
     }
-    sort(&mut found.modules);
+    found.sort();
     Ok(found)
 }
 
-fn sort(modules: &mut [v1::MemoryModule]) {
-    modules.sort_by(|a, b| (&a.slot, &a.serial).cmp(&(&b.slot, &b.serial)));
+fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, Unreadable> {
+    text.parse().map_err(|_| {
+        Unreadable::malformed(format!("{}: not a number: {text:.40}", udev::DMI_ENTRY))
+    })
 }

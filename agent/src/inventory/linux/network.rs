@@ -134,24 +134,25 @@ fn interface(
             _ => Ok(false),
         }
     });
-    let up = notes.take(&format!("interfaces.{name}.up"), &path, up);
-    let mtu = notes.take(
-        &format!("interfaces.{name}.mtu"),
-        &path,
-        source.number(&format!("{path}/mtu")),
-    );
+    let up = notes.part(&format!("interfaces.{name}.up"), up);
+    let mtu = source.number(&format!("{path}/mtu"));
+    let mtu = notes.part(&format!("interfaces.{name}.mtu"), mtu);
+    let mac = notes.part(&format!("interfaces.{name}.mac"), mac(source, &path));
+    // The rate of a radio link changes by the minute; that of a cable only with the cable.
+    let speed = if kind == Ok("wifi") {
+        Err(Unreadable::no_source("the rate of a radio link is no fact"))
+    } else {
+        speed(source, &path)
+    };
+    let speed = notes.part(&format!("interfaces.{name}.speed_mbps"), speed);
+    let kind = notes.part(&format!("interfaces.{name}.type"), kind);
     if addresses.len() > MAX_ADDRESSES {
         let why = Unreadable::too_large(format!("{} addresses", addresses.len()));
         notes.unread(&format!("interfaces.{name}.addresses"), why);
     }
     v1::NetworkInterface {
-        mac: mac(source, &path),
-        // The rate of a radio link changes by the minute; that of a cable only with the cable.
-        speed_mbps: if kind == Some("wifi") {
-            None
-        } else {
-            speed(source, &path)
-        },
+        mac,
+        speed_mbps: speed,
         r#type: kind.map(str::to_owned),
         addresses: addresses
             .into_iter()
@@ -172,23 +173,33 @@ fn flag(path: &str, flags: &str) -> Result<bool, Unreadable> {
 }
 
 /// The link's speed; links that are down or virtual have none.
-fn speed(source: &Source, path: &str) -> Option<u32> {
-    let speed: i64 = source.number(&format!("{path}/speed")).ok()?;
-    u32::try_from(speed).ok().filter(|speed| *speed > 0)
+fn speed(source: &Source, path: &str) -> Result<u32, Unreadable> {
+    let speed: i64 = source.number(&format!("{path}/speed"))?;
+    u32::try_from(speed)
+        .ok()
+        .filter(|speed| *speed > 0 && *speed != u32::MAX)
+        .ok_or_else(|| Unreadable::no_source(format!("{path}/speed: {speed}")))
 }
 
 /// The hardware address; loopback and tunnels have none, or zeroes.
-fn mac(source: &Source, path: &str) -> Option<String> {
-    let text = source.line(&format!("{path}/address")).ok()?.to_lowercase();
+fn mac(source: &Source, path: &str) -> Result<String, Unreadable> {
+    let text = source.line(&format!("{path}/address"))?.to_lowercase();
     let well_formed = text.len() == 17
         && text
             .split(':')
             .all(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
-    (well_formed && text != "00:00:00:00:00:00").then_some(text)
+    if text.bytes().all(|b| matches!(b, b'0' | b':')) {
+        Err(Unreadable::no_source(format!("{path}/address: {text}")))
+    } else if well_formed {
+        Ok(text)
+    } else {
+        // Hardware addresses of other lengths (tunnels, InfiniBand) are no MAC.
+        Err(Unreadable::no_source(format!("{path}/address: {text:.60}")))
+    }
 }
 
-fn kind(source: &Source, path: &str) -> Option<&'static str> {
-    let number: u32 = source.number(&format!("{path}/type")).ok()?;
+fn kind(source: &Source, path: &str) -> Result<&'static str, Unreadable> {
+    let number: u32 = source.number(&format!("{path}/type"))?;
     let here = |name: &str| source.exists(&format!("{path}/{name}")) == Ok(true);
     let uevent = source
         .text(&format!("{path}/uevent"), 4_096)
@@ -200,7 +211,7 @@ fn kind(source: &Source, path: &str) -> Option<&'static str> {
         .link(path)
         .is_ok_and(|target| target.contains("/virtual/"));
     // Numbers are ARPHRD_* of the kernel's if_arp.h.
-    Some(match (number, device_type) {
+    Ok(match (number, device_type) {
         (772, _) => "loopback",
         (_, Some("wlan")) => "wifi",
         _ if here("wireless") || here("phy80211") => "wifi",
@@ -254,6 +265,9 @@ fn ipv4_of_system() -> Result<Addresses, Unreadable> {
 /// The local addresses of the route trie, each on the interface of the narrowest connected route that holds it.
 pub fn ipv4_of_tables(source: &Source) -> Result<Addresses, Unreadable> {
     let trie = source.text(TRIE, MAX_TABLE_BYTES)?;
+    if !trie.contains("+--") {
+        return Err(Unreadable::malformed(format!("{TRIE}: no trie")));
+    }
     let mut local = BTreeSet::new();
     let mut last: Option<Ipv4Addr> = None;
     for line in trie.lines() {
@@ -306,6 +320,9 @@ impl Route {
 
 fn routes(source: &Source) -> Result<Vec<Route>, Unreadable> {
     let text = source.text(ROUTES, MAX_TABLE_BYTES)?;
+    if !text.starts_with("Iface") {
+        return Err(Unreadable::malformed(format!("{ROUTES}: no heading")));
+    }
     let bad = |line: &str| Unreadable::malformed(format!("{ROUTES}: {}", bounds::clip(line, 80)));
     text.lines()
         .skip(1)

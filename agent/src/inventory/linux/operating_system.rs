@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chasqui_proto::v1;
 use v1::section_facts::Facts;
 
-use super::super::{Collector, Notes, Observation, Source, Unreadable, bounds, date};
+use super::super::{Collector, Notes, Observation, Source, Unreadable, bounds, date, first_of};
 
 const OS_RELEASE: &str = "/etc/os-release";
 const OS_RELEASE_OF_VENDOR: &str = "/usr/lib/os-release";
@@ -40,25 +40,27 @@ impl Collector for OperatingSystem {
 
     fn collect(&self, source: &Source) -> Observation {
         let mut notes = Notes::new(self.kind());
-        let release = notes.first(
-            "release",
-            [
-                (OS_RELEASE, read_release(source, OS_RELEASE)),
-                (
-                    OS_RELEASE_OF_VENDOR,
-                    read_release(source, OS_RELEASE_OF_VENDOR),
-                ),
-            ],
-        );
-        let release = release.unwrap_or_default();
+        let release = first_of([
+            (OS_RELEASE, read_release(source, OS_RELEASE)),
+            (
+                OS_RELEASE_OF_VENDOR,
+                read_release(source, OS_RELEASE_OF_VENDOR),
+            ),
+        ]);
+        if let Ok((path, _)) = &release {
+            notes.from("release", path);
+        }
         let mut field = |group: &str, names: &[&str]| {
-            let found = names.iter().find_map(|name| release.get(*name));
-            let found = found.and_then(|text| bounds::some_text(text));
-            if found.is_none() {
-                let why = format!("{OS_RELEASE}: no {}", names.join(" or "));
-                notes.unread(group, Unreadable::no_source(why));
-            }
-            found
+            let read = match &release {
+                Ok((path, fields)) => names
+                    .iter()
+                    .find_map(|name| fields.get(*name).and_then(|text| bounds::some_text(text)))
+                    .ok_or_else(|| {
+                        Unreadable::no_source(format!("{path}: no {}", names.join(" or ")))
+                    }),
+                Err(why) => Err(why.clone()),
+            };
+            notes.part(group, read)
         };
         let product = field("product", &["ID"]);
         let name = field("name", &["PRETTY_NAME", "NAME"]);
@@ -66,15 +68,23 @@ impl Collector for OperatingSystem {
         let version = field("version", &["VERSION_ID"]);
         let codename = field("codename", &["VERSION_CODENAME"]);
         let edition = field("edition", &["VARIANT", "VARIANT_ID"]);
-        notes.from("family", KERNEL);
+        let kernel = notes.take("kernel", KERNEL, source.line(KERNEL));
+        // These collectors read Linux; a folder without a kernel's files is no system at all.
+        let family = match (&kernel, &release) {
+            (None, Err(why)) => {
+                notes.unread("family", why.clone());
+                None
+            }
+            _ => Some("linux".to_owned()),
+        };
         let facts = v1::OperatingSystemFacts {
-            family: Some("linux".to_owned()),
+            family,
             product,
             name,
             version,
             codename,
             edition,
-            kernel: notes.take("kernel", KERNEL, source.line(KERNEL)),
+            kernel,
             architecture: notes.take("architecture", "uname(2)", source.machine()),
             installed_on: installed_on(source, &mut notes),
         };

@@ -171,7 +171,7 @@ impl Structure {
         })?;
         let Some(index) = usize::from(index).checked_sub(1) else {
             return Err(Unreadable::no_source(format!(
-                "{TABLE}: type {kind} leaves {offset} empty"
+                "{TABLE}: type {kind} leaves the text at {offset} empty"
             )));
         };
         let text = self.strings.get(index).ok_or_else(|| {
@@ -181,7 +181,9 @@ impl Structure {
             ))
         })?;
         bounds::some_text(text).ok_or_else(|| {
-            Unreadable::no_source(format!("{TABLE}: type {kind} leaves {offset} blank"))
+            Unreadable::no_source(format!(
+                "{TABLE}: type {kind} leaves the text at {offset} blank"
+            ))
         })
     }
 }

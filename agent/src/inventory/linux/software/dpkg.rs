@@ -4,7 +4,7 @@
 use chasqui_proto::v1;
 
 use super::super::super::{Source, Unreadable, bounds};
-use super::Listed;
+use super::{Found, Listed};
 
 const STATUS: &str = "/var/lib/dpkg/status";
 const STATUS_FOLDER: &str = "/var/lib/dpkg/status.d";
@@ -25,55 +25,61 @@ pub fn list(source: &Source) -> Listed {
     }
 }
 
-fn from_folder(source: &Source, names: &[String]) -> Result<Vec<v1::Software>, Unreadable> {
-    let mut items = Vec::new();
+fn from_folder(source: &Source, names: &[String]) -> Result<Found, Unreadable> {
+    let mut found = Found::default();
     for name in names.iter().filter(|name| !name.ends_with(".md5sums")) {
-        let bytes = source.bytes(&format!("{STATUS_FOLDER}/{name}"), 1 << 20)?;
-        let mut paragraph = Paragraph::default();
-        bytes
-            .split(|b| *b == b'\n')
-            .for_each(|line| paragraph.line(line));
-        // These paragraphs carry no status: what lies here is installed.
-        items.extend(paragraph.item());
+        let path = format!("{STATUS_FOLDER}/{name}");
+        let item = source.bytes(&path, 1 << 20).and_then(|bytes| {
+            let mut paragraph = Paragraph::default();
+            bytes
+                .split(|b| *b == b'\n')
+                .for_each(|line| paragraph.line(line));
+            // These paragraphs carry no status: what lies here is installed.
+            paragraph
+                .item()
+                .ok_or_else(|| Unreadable::malformed(format!("{path}: no package or version")))
+        });
+        found.add(item);
     }
-    Ok(items)
+    Ok(found)
 }
 
-fn parse(bytes: &[u8]) -> Result<Vec<v1::Software>, Unreadable> {
-    let mut items = Vec::new();
+fn parse(bytes: &[u8]) -> Result<Found, Unreadable> {
+    let mut found = Found::default();
     let mut paragraphs = 0_usize;
     let mut paragraph = Paragraph::default();
-    // The empty line after the last one closes the last paragraph.
+    // dpkg ends every paragraph with an empty line; without the last one the file was cut.
+    if !bytes.ends_with(b"\n\n") {
+        found
+            .faults
+            .push(Unreadable::malformed(format!("{STATUS}: cut short")));
+    }
     for line in bytes.split(|b| *b == b'\n').chain([&b""[..]]) {
         if !line.is_empty() {
             paragraph.line(line);
             continue;
         }
         let done = std::mem::take(&mut paragraph);
-        if done.seen {
-            paragraphs += 1;
-            if paragraphs > MAX_PARAGRAPHS {
-                return Err(Unreadable::too_large(format!(
-                    "{STATUS}: over {MAX_PARAGRAPHS} packages"
-                )));
-            }
-            if done.name.is_none() {
-                return Err(Unreadable::malformed(format!(
-                    "{STATUS}: paragraph {paragraphs} names no package"
-                )));
-            }
-            if done.is_installed() {
-                let named = done.name.map(bounds::clean_bytes).unwrap_or_default();
-                let Some(item) = done.item() else {
-                    return Err(Unreadable::malformed(format!(
-                        "{STATUS}: {named} is installed without a version"
-                    )));
-                };
-                items.push(item);
-            }
+        if !done.seen {
+            continue;
         }
+        paragraphs += 1;
+        if paragraphs > MAX_PARAGRAPHS || found.is_full() {
+            let why = format!("{STATUS}: the packages after number {paragraphs} are not read");
+            found.faults.push(Unreadable::too_large(why));
+            break;
+        }
+        if done.name.is_some() && done.status.is_some() && !done.is_installed() {
+            continue;
+        }
+        found.add(done.item().filter(|_| done.status.is_some()).ok_or_else(|| {
+            let named = done.name.map(bounds::clean_bytes).unwrap_or_default();
+            Unreadable::malformed(format!(
+                "{STATUS}: paragraph {paragraphs} ({named:.60}) has no package, status or version"
+            ))
+        }));
     }
-    Ok(items)
+    Ok(found)
 }
 
 /// The fields of one paragraph that matter here.
@@ -142,25 +148,32 @@ impl<'a> Paragraph<'a> {
 mod tests {
     use super::*;
 
+    const INSTALLED: &str = "Package: bash\nStatus: install ok installed\nVersion: 5.2\n";
+
     #[test]
     fn only_what_is_installed_is_listed() {
         let text = b"Package: bash\nStatus: install ok installed\nVersion: 5.2\nArchitecture: amd64\n\
             Description: x\n Package: not me\n\n\
             Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n\
-            Package: held\nStatus: hold ok installed\nVersion: 2\nMaintainer: Jos\xe9\nInstalled-Size: 3";
-        let items = parse(text).unwrap();
-        assert_eq!(items.len(), 2);
-        assert_eq!(items[0].name, "bash");
-        assert_eq!(items[1].publisher.as_deref(), Some("Jos\u{fffd}"));
-        assert_eq!(items[1].size_bytes, Some(3_072));
+            Package: held\nStatus: hold ok installed\nVersion: 2\nMaintainer: Jos\xe9\nInstalled-Size: 3\n\n";
+        let found = parse(text).unwrap();
+        assert_eq!(found.faults, vec![]);
+        assert_eq!(found.items.len(), 2);
+        assert_eq!(found.items[0].name, "bash");
+        assert_eq!(found.items[1].publisher.as_deref(), Some("Jos\u{fffd}"));
+        assert_eq!(found.items[1].size_bytes, Some(3_072));
     }
 
     #[test]
-    fn a_paragraph_cut_short_is_named() {
-        let cut = parse(b"Package: bash\nStatus: install ok installed\n").unwrap_err();
-        assert_eq!(cut.reason, v1::UnreadReason::Malformed);
-        let nameless = parse(b"\x00\x01garbage").unwrap_err();
-        assert_eq!(nameless.reason, v1::UnreadReason::Malformed);
-        assert_eq!(parse(b"").unwrap(), vec![]);
+    fn a_file_cut_short_keeps_what_is_whole_and_says_so() {
+        let whole =
+            format!("{INSTALLED}\nPackage: dash\nStatus: install ok installed\nVersion: 1\n\n");
+        for cut in 1..whole.len() {
+            let found = parse(&whole.as_bytes()[..cut]).unwrap();
+            let at_the_border = cut == INSTALLED.len() + 1;
+            assert_eq!(found.faults.is_empty(), at_the_border, "{cut}");
+        }
+        assert!(!parse(b"").unwrap().faults.is_empty());
+        assert!(!parse(b"\x00\x01garbage\n\n").unwrap().faults.is_empty());
     }
 }

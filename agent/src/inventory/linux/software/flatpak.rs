@@ -1,10 +1,8 @@
 //! Flatpak's system-wide installations: `app/<id>/<architecture>/<branch>/active`. The version is the one the `deploy`
 //! file keeps from the program's metadata, else the branch, which is what names it to flatpak.
 
-use chasqui_proto::v1;
-
 use super::super::super::{Source, Unreadable, bounds};
-use super::{Listed, MAX_ITEMS};
+use super::{Found, Listed};
 
 const APPS: &str = "/var/lib/flatpak/app";
 
@@ -17,8 +15,8 @@ pub fn list(source: &Source) -> Listed {
     }
 }
 
-fn read(source: &Source, ids: &[String]) -> Result<Vec<v1::Software>, Unreadable> {
-    let mut items = Vec::new();
+fn read(source: &Source, ids: &[String]) -> Result<Found, Unreadable> {
+    let mut found = Found::default();
     for id in ids {
         for architecture in folders(source, &format!("{APPS}/{id}"))? {
             for branch in folders(source, &format!("{APPS}/{id}/{architecture}"))? {
@@ -27,8 +25,8 @@ fn read(source: &Source, ids: &[String]) -> Result<Vec<v1::Software>, Unreadable
                 if !source.exists(&active)? {
                     continue;
                 }
-                if items.len() > MAX_ITEMS {
-                    return Ok(items);
+                if found.is_full() {
+                    return Ok(found);
                 }
                 let version = source
                     .bytes(&format!("{active}/deploy"), 1 << 20)
@@ -37,12 +35,12 @@ fn read(source: &Source, ids: &[String]) -> Result<Vec<v1::Software>, Unreadable
                     .unwrap_or_else(|| branch.clone());
                 if let Some(mut item) = super::item("flatpak", id, &version) {
                     item.architecture = bounds::some_text(&architecture);
-                    items.push(item);
+                    found.items.push(item);
                 }
             }
         }
     }
-    Ok(items)
+    Ok(found)
 }
 
 /// Names in a folder but for `current` and the like, which are links; what is no folder has none.

@@ -19,8 +19,33 @@ pub const MAX_ITEMS: usize = 20_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Software;
 
-/// What one manager has installed: where that was read, and the items. `None` when the manager is not there.
-type Listed = Option<(String, Result<Vec<v1::Software>, Unreadable>)>;
+/// What one manager has installed: where that was read, and what was found. `None` when the manager is not there.
+type Listed = Option<(String, Result<Found, Unreadable>)>;
+
+/// Programs, and what of the list could not be read: one broken entry does not hide the others.
+#[derive(Debug, Default, PartialEq)]
+struct Found {
+    items: Vec<v1::Software>,
+    faults: Vec<Unreadable>,
+}
+
+impl Found {
+    /// Faults that are told one by one; a list with more is broken as a whole.
+    const MAX_FAULTS: usize = 10;
+
+    fn add(&mut self, read: Result<v1::Software, Unreadable>) {
+        match read {
+            Ok(item) => self.items.push(item),
+            Err(why) if self.faults.len() < Self::MAX_FAULTS => self.faults.push(why),
+            Err(_) => {}
+        }
+    }
+
+    /// True when there are more items than the section takes.
+    fn is_full(&self) -> bool {
+        self.items.len() > MAX_ITEMS
+    }
+}
 
 impl Collector for Software {
     fn kind(&self) -> v1::SectionKind {
@@ -37,14 +62,19 @@ impl Collector for Software {
         let mut managers = 0;
         for (name, listed) in [
             ("dpkg", dpkg::list(source)),
-            ("rpm", rpm::list(source, &mut notes)),
+            ("rpm", rpm::list(source)),
             ("pacman", pacman::list(source)),
             ("flatpak", flatpak::list(source)),
             ("snap", snap::list(source)),
         ] {
             if let Some((path, read)) = listed {
                 managers += 1;
-                items.extend(notes.take(name, &path, read).unwrap_or_default());
+                let found = notes.take(name, &path, read).unwrap_or_default();
+                for fault in found.faults {
+                    notes.unread(name, fault);
+                }
+                note_untold(name, &found.items, &mut notes);
+                items.extend(found.items);
             }
         }
         if managers == 0 {
@@ -61,6 +91,25 @@ impl Collector for Software {
         Observation {
             facts: Facts::Software(v1::SoftwareFacts { items }),
             notes,
+        }
+    }
+}
+
+/// Fields that no item of a manager has are ones it does not record.
+fn note_untold(manager: &str, items: &[v1::Software], notes: &mut Notes) {
+    let told = |has: fn(&v1::Software) -> bool| items.iter().any(has);
+    for (field, told) in [
+        ("architecture", told(|item| item.architecture.is_some())),
+        ("publisher", told(|item| item.publisher.is_some())),
+        ("size_bytes", told(|item| item.size_bytes.is_some())),
+        (
+            "installed_at_ms",
+            told(|item| item.installed_at_ms.is_some()),
+        ),
+    ] {
+        if !told && !items.is_empty() {
+            let why = format!("{manager} does not record it where it is read");
+            notes.unread(&format!("{manager}.{field}"), Unreadable::no_source(why));
         }
     }
 }

@@ -5,30 +5,31 @@ use std::collections::BTreeMap;
 use chasqui_proto::v1;
 
 use super::super::super::{Source, Unreadable, bounds};
-use super::{Listed, MAX_ITEMS};
+use super::{Found, Listed};
 
 const LOCAL: &str = "/var/lib/pacman/local";
 
 /// The installed packages.
 pub fn list(source: &Source) -> Listed {
     match source.list(LOCAL) {
-        Ok(names) => Some((LOCAL.to_owned(), read(source, &names))),
+        Ok(names) => Some((LOCAL.to_owned(), Ok(read(source, &names)))),
         Err(why) if why.is_no_source() => None,
         Err(why) => Some((LOCAL.to_owned(), Err(why))),
     }
 }
 
-fn read(source: &Source, names: &[String]) -> Result<Vec<v1::Software>, Unreadable> {
-    names
-        .iter()
-        .filter(|name| *name != "ALPM_DB_VERSION")
-        .take(MAX_ITEMS.saturating_add(1))
-        .map(|name| {
-            let path = format!("{LOCAL}/{name}/desc");
-            let text = source.text(&path, 1 << 20)?;
+fn read(source: &Source, names: &[String]) -> Found {
+    let mut found = Found::default();
+    for name in names.iter().filter(|name| *name != "ALPM_DB_VERSION") {
+        if found.is_full() {
+            break;
+        }
+        let path = format!("{LOCAL}/{name}/desc");
+        found.add(source.text(&path, 1 << 20).and_then(|text| {
             parse(&text).ok_or_else(|| Unreadable::malformed(format!("{path}: no name or version")))
-        })
-        .collect()
+        }));
+    }
+    found
 }
 
 fn parse(text: &str) -> Option<v1::Software> {

@@ -1,12 +1,14 @@
 //! The rpm database in its SQLite form (rpm 4.16 and later), read without rpm: table `Packages`, a header blob a row.
 //! The older Berkeley and ndb forms are said to be unread.
 
+use std::os::fd::AsRawFd;
+
 use chasqui_proto::v1;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
-use super::super::super::{Notes, Source, Unreadable, bounds};
-use super::{Listed, MAX_ITEMS};
+use super::super::super::{Source, Unreadable, bounds};
+use super::{Found, Listed};
 
 const FOLDERS: &[&str] = &["/usr/lib/sysimage/rpm", "/var/lib/rpm"];
 const OLDER: &[&str] = &["Packages.db", "Packages"];
@@ -26,12 +28,12 @@ mod tag {
 }
 
 /// The installed packages.
-pub fn list(source: &Source, notes: &mut Notes) -> Listed {
+pub fn list(source: &Source) -> Listed {
     for folder in FOLDERS {
         let path = format!("{folder}/rpmdb.sqlite");
         match source.file(&path) {
             Ok(file) => {
-                let read = read(source, &path, &file, notes);
+                let read = read(source, &path, &file);
                 return Some((path, read));
             }
             Err(why) if why.is_no_source() => {}
@@ -48,14 +50,10 @@ pub fn list(source: &Source, notes: &mut Notes) -> Listed {
     None
 }
 
-fn read(
-    source: &Source,
-    path: &str,
-    file: &std::fs::File,
-    notes: &mut Notes,
-) -> Result<Vec<v1::Software>, Unreadable> {
+fn read(source: &Source, path: &str, file: &std::fs::File) -> Result<Found, Unreadable> {
     let fail = |error: rusqlite::Error| Unreadable::malformed(format!("{path}: {error}"));
-    let connection = open(source, path, file, notes).map_err(fail)?;
+    let mut found = Found::default();
+    let connection = open(source, path, file, &mut found).map_err(fail)?;
     // The file may be anybody's: no functions from its schema, short values, and a real table under the name.
     connection
         .execute_batch(
@@ -81,28 +79,30 @@ fn read(
         .prepare("SELECT blob FROM Packages")
         .map_err(fail)?;
     let mut rows = statement.query([]).map_err(fail)?;
-    let mut items = Vec::new();
-    while let Some(row) = rows.next().map_err(fail)? {
-        let blob = row
+    while !found.is_full() {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => break,
+            // A damaged page ends the list; what was read before it stands.
+            Err(error) => {
+                found.faults.push(fail(error));
+                break;
+            }
+        };
+        let item = row
             .get_ref(0)
-            .map_err(fail)?
-            .as_blob()
-            .map_err(|error| Unreadable::malformed(format!("{path}: {error}")))?;
-        let header = Header::parse(blob)
-            .ok_or_else(|| Unreadable::malformed(format!("{path}: a header makes no sense")))?;
-        let item = header.item().ok_or_else(|| {
-            Unreadable::malformed(format!("{path}: a header without name or version"))
-        })?;
+            .ok()
+            .and_then(|value| value.as_blob().ok())
+            .and_then(Header::parse)
+            .and_then(|header| header.item())
+            .ok_or_else(|| Unreadable::malformed(format!("{path}: a header makes no sense")));
         // Imported signing keys are kept as if they were packages.
-        if item.name == "gpg-pubkey" {
+        if item.as_ref().is_ok_and(|item| item.name == "gpg-pubkey") {
             continue;
         }
-        items.push(item);
-        if items.len() > MAX_ITEMS {
-            break;
-        }
+        found.add(item);
     }
-    Ok(items)
+    Ok(found)
 }
 
 /// Opens the database read only. With changes still in a write-ahead log SQLite must see that log as well, which takes a
@@ -111,7 +111,7 @@ fn open(
     source: &Source,
     path: &str,
     file: &std::fs::File,
-    notes: &mut Notes,
+    found: &mut Found,
 ) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
@@ -136,10 +136,10 @@ fn open(
             }
         }
         let why = format!("{path}: the changes in its write-ahead log are not read");
-        notes.unread("rpm.pending", Unreadable::no_source(why));
+        found.faults.push(Unreadable::no_source(why));
     }
     // By descriptor, so that what is read is the file that was opened inside the tree.
-    let descriptor = std::os::fd::AsRawFd::as_raw_fd(file);
+    let descriptor = file.as_raw_fd();
     Connection::open_with_flags(
         format!("file:/proc/self/fd/{descriptor}?immutable=1"),
         flags,

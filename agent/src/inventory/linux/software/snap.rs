@@ -3,7 +3,7 @@
 use chasqui_proto::v1;
 
 use super::super::super::{Source, Unreadable, bounds};
-use super::{Listed, MAX_ITEMS};
+use super::{Found, Listed};
 
 const SNAPS: &str = "/snap";
 
@@ -13,34 +13,41 @@ pub fn list(source: &Source) -> Listed {
         return None;
     }
     match source.list(SNAPS) {
-        Ok(names) => Some((SNAPS.to_owned(), read(source, &names))),
+        Ok(names) => Some((SNAPS.to_owned(), Ok(read(source, &names)))),
         Err(why) if why.is_no_source() => None,
         Err(why) => Some((SNAPS.to_owned(), Err(why))),
     }
 }
 
-fn read(source: &Source, names: &[String]) -> Result<Vec<v1::Software>, Unreadable> {
-    let mut items = Vec::new();
-    for name in names.iter().take(MAX_ITEMS) {
+fn read(source: &Source, names: &[String]) -> Found {
+    let mut found = Found::default();
+    for name in names {
+        if found.is_full() {
+            break;
+        }
         let path = format!("{SNAPS}/{name}/current/meta/snap.yaml");
-        let text = match source.text(&path, 1 << 20) {
-            Ok(text) => text,
+        match source.text(&path, 1 << 20) {
+            Ok(text) => found.add(
+                parse(name, &text)
+                    .ok_or_else(|| Unreadable::malformed(format!("{path}: no version"))),
+            ),
             // `bin`, the readme, and snaps that are switched off.
-            Err(why) if why.is_no_source() => continue,
-            Err(why) => return Err(why),
-        };
-        let field = |wanted: &str| {
-            text.lines()
-                .filter_map(|line| line.split_once(':'))
-                .find(|(field, _)| *field == wanted)
-                .map(|(_, value)| value.trim().trim_matches(['\'', '"']))
-        };
-        let item = field("version").and_then(|version| super::item("snap", name, version));
-        let mut item = item.ok_or_else(|| Unreadable::malformed(format!("{path}: no version")))?;
-        item.architecture = architecture(&text);
-        items.push(item);
+            Err(why) if why.is_no_source() => {}
+            Err(why) => found.add(Err(why)),
+        }
     }
-    Ok(items)
+    found
+}
+
+fn parse(name: &str, text: &str) -> Option<v1::Software> {
+    let version = text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(field, _)| *field == "version")
+        .map(|(_, value)| value.trim().trim_matches(['\'', '"']))?;
+    let mut item = super::item("snap", name, version)?;
+    item.architecture = architecture(text);
+    Some(item)
 }
 
 /// The first of the list under `architectures:`, in either form of YAML lists.
