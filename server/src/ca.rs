@@ -8,8 +8,8 @@ use std::sync::Arc;
 use chasqui_base::{clock, durable};
 use chasqui_domain::ids::DeviceId;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber, SubjectPublicKeyInfo,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -105,7 +105,8 @@ impl RequestedKey {
             .as_ref()
             .try_into()
             .map_err(|_| CaError::Request("has no key of 32 bytes"))?;
-        chasqui_trust::PublicKey::from_ed25519(public_key).map_err(|_| CaError::Request("has an unusable key"))?;
+        chasqui_trust::PublicKey::from_ed25519(public_key)
+            .map_err(|_| CaError::Request("has an unusable key"))?;
         request
             .verify_signature()
             .map_err(|_| CaError::Request("is not signed by its own key"))?;
@@ -136,7 +137,11 @@ impl Authority {
         params.serial_number = Some(serial()?);
         let certificate = params.self_signed(&key)?;
         write(&data.join(CA_KEY), key.serialize_pem().as_bytes(), 0o600)?;
-        write(&data.join(CA_CERTIFICATE), certificate.pem().as_bytes(), 0o644)?;
+        write(
+            &data.join(CA_CERTIFICATE),
+            certificate.pem().as_bytes(),
+            0o644,
+        )?;
         Self::new(certificate.der().clone(), key, organisation)
     }
 
@@ -147,17 +152,25 @@ impl Authority {
     pub fn load(data: &Path, organisation: &str) -> Result<Self, CaError> {
         let failed = |path: &Path, cause: String| CaError::File {
             path: path.display().to_string(),
-            cause: format!("{cause}; `chasqui-server init` makes it, a backup of the data folder brings it back"),
+            cause: format!(
+                "{cause}; `chasqui-server init` makes it, a backup of the data folder brings it back"
+            ),
         };
         let key_path = data.join(CA_KEY);
-        let pem = std::fs::read_to_string(&key_path).map_err(|e| failed(&key_path, e.to_string()))?;
+        let pem =
+            std::fs::read_to_string(&key_path).map_err(|e| failed(&key_path, e.to_string()))?;
         let key = KeyPair::from_pem(&pem).map_err(|e| failed(&key_path, e.to_string()))?;
         let path = data.join(CA_CERTIFICATE);
-        let certificate = CertificateDer::from_pem_file(&path).map_err(|e| failed(&path, e.to_string()))?;
+        let certificate =
+            CertificateDer::from_pem_file(&path).map_err(|e| failed(&path, e.to_string()))?;
         Self::new(certificate, key, organisation)
     }
 
-    fn new(certificate: CertificateDer<'static>, key: KeyPair, organisation: &str) -> Result<Self, CaError> {
+    fn new(
+        certificate: CertificateDer<'static>,
+        key: KeyPair,
+        organisation: &str,
+    ) -> Result<Self, CaError> {
         let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
         Ok(Self(Arc::new(Inner {
             issuer,
@@ -180,7 +193,13 @@ impl Authority {
     ///
     /// # Errors
     /// [`CaError::Make`].
-    pub fn issue(&self, device: DeviceId, key: &RequestedKey, now_ms: i64, days: u32) -> Result<Issued, CaError> {
+    pub fn issue(
+        &self,
+        device: DeviceId,
+        key: &RequestedKey,
+        now_ms: i64,
+        days: u32,
+    ) -> Result<Issued, CaError> {
         let public = SubjectPublicKeyInfo::from_der(&key.spki)?;
         let not_before_ms = whole_seconds(now_ms - BACKDATE_MS);
         let not_after_ms = whole_seconds(now_ms + i64::from(days) * clock::DAY_MS);
@@ -230,9 +249,15 @@ impl Authority {
         params.serial_number = Some(serial()?);
         params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&key, &self.0.issuer)?;
-        let private = PrivateKeyDer::try_from(key.serialize_der())
-            .map_err(|cause| CaError::File { path: "listener key".to_owned(), cause: cause.to_owned() })?;
-        Ok((vec![certificate.der().clone(), self.0.certificate.clone()], private))
+        let private =
+            PrivateKeyDer::try_from(key.serialize_der()).map_err(|cause| CaError::File {
+                path: "listener key".to_owned(),
+                cause: cause.to_owned(),
+            })?;
+        Ok((
+            vec![certificate.der().clone(), self.0.certificate.clone()],
+            private,
+        ))
     }
 }
 
@@ -284,7 +309,9 @@ mod tests {
 
     fn request(alg: &'static rcgen::SignatureAlgorithm) -> (KeyPair, Vec<u8>) {
         let key = KeyPair::generate_for(alg).unwrap();
-        let csr = CertificateParams::default().serialize_request(&key).unwrap();
+        let csr = CertificateParams::default()
+            .serialize_request(&key)
+            .unwrap();
         (key, csr.der().to_vec())
     }
 
@@ -313,18 +340,31 @@ mod tests {
     fn the_key_file_is_the_owners_alone() {
         use std::os::unix::fs::PermissionsExt as _;
         let (folder, _authority) = authority();
-        let mode = std::fs::metadata(folder.path().join(CA_KEY)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(folder.path().join(CA_KEY))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
     fn a_request_must_be_signed_by_its_ed25519_key() {
         let (_, ecdsa) = request(&rcgen::PKCS_ECDSA_P256_SHA256);
-        assert!(RequestedKey::read(&ecdsa).unwrap_err().to_string().contains("Ed25519"));
+        assert!(
+            RequestedKey::read(&ecdsa)
+                .unwrap_err()
+                .to_string()
+                .contains("Ed25519")
+        );
         let (_, mut csr) = request(&rcgen::PKCS_ED25519);
         let last = csr.len() - 1;
         csr[last] ^= 1;
-        assert!(RequestedKey::read(&csr).unwrap_err().to_string().contains("not signed"));
+        assert!(
+            RequestedKey::read(&csr)
+                .unwrap_err()
+                .to_string()
+                .contains("not signed")
+        );
         csr[last] ^= 1;
         csr.push(0);
         assert!(RequestedKey::read(&csr).is_err());

@@ -15,7 +15,9 @@ const ENV_PREFIX: &str = "CHASQUI_SERVER_";
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{path}: cannot be read ({cause}); name another with --config, or make one with `chasqui-server init`")]
+    #[error(
+        "{path}: cannot be read ({cause}); name another with --config, or make one with `chasqui-server init`"
+    )]
     Unreadable {
         /// The file.
         path: String,
@@ -242,11 +244,14 @@ impl Config {
             path: path.display().to_string(),
             cause,
         };
-        let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| malformed(e.to_string()))?;
+        let mut table: toml::Table = text
+            .parse()
+            .map_err(|e: toml::de::Error| malformed(e.to_string()))?;
         for (name, value) in env {
             if let Some(name) = name.strip_prefix(ENV_PREFIX) {
-                put(&mut table, name, &value)
-                    .map_err(|problem| malformed(format!("environment {ENV_PREFIX}{name}: {problem}")))?;
+                put(&mut table, name, &value).map_err(|problem| {
+                    malformed(format!("environment {ENV_PREFIX}{name}: {problem}"))
+                })?;
             }
         }
         let mut config: Self = table
@@ -261,7 +266,10 @@ impl Config {
     fn resolve(&mut self, path: &Path) {
         let folder = path.parent().unwrap_or(Path::new("."));
         self.data = folder.join(&self.data);
-        for file in [&mut self.people.certificate, &mut self.people.key].into_iter().flatten() {
+        for file in [&mut self.people.certificate, &mut self.people.key]
+            .into_iter()
+            .flatten()
+        {
             *file = folder.join(&*file);
         }
         if let Some(file) = chasqui_store::sqlite_path(&self.store.url) {
@@ -284,10 +292,16 @@ impl Config {
             );
         }
         if self.agents.names.is_empty() || self.agents.names.len() > 32 {
-            return invalid("agents.names", "write 1 to 32 host names or addresses agents dial".to_owned());
+            return invalid(
+                "agents.names",
+                "write 1 to 32 host names or addresses agents dial".to_owned(),
+            );
         }
         if !self.agents.url.is_empty() && !self.agents.url.starts_with("https://") {
-            return invalid("agents.url", "must begin with https:// (agents speak TLS only)".to_owned());
+            return invalid(
+                "agents.url",
+                "must begin with https:// (agents speak TLS only)".to_owned(),
+            );
         }
         match (&self.people.certificate, &self.people.key) {
             (Some(_), Some(_)) => {}
@@ -301,24 +315,69 @@ impl Config {
                     ),
                 );
             }
-            _ => return invalid("people.certificate", "set both people.certificate and people.key, or none".to_owned()),
+            _ => {
+                return invalid(
+                    "people.certificate",
+                    "set both people.certificate and people.key, or none".to_owned(),
+                );
+            }
         }
         let s = &self.sessions;
         let d = &self.devices;
         for (key, value, least, most) in [
             ("stop_seconds", self.stop_seconds, 1, 300),
-            ("agents.max_connections", wide(self.agents.max_connections), 1, 1_000_000),
-            ("agents.max_connections_per_source", wide(self.agents.max_connections_per_source), 1, 1_000_000),
-            ("people.max_connections", wide(self.people.max_connections), 1, 100_000),
+            (
+                "agents.max_connections",
+                wide(self.agents.max_connections),
+                1,
+                1_000_000,
+            ),
+            (
+                "agents.max_connections_per_source",
+                wide(self.agents.max_connections_per_source),
+                1,
+                1_000_000,
+            ),
+            (
+                "people.max_connections",
+                wide(self.people.max_connections),
+                1,
+                100_000,
+            ),
             ("sessions.max_hours", s.max_hours.into(), 1, 720),
             ("sessions.idle_minutes", s.idle_minutes.into(), 1, 43_200),
             ("sessions.hashes_at_once", wide(s.hashes_at_once), 1, 64),
-            ("sessions.failures_per_account", s.failures_per_account.into(), 3, 1_000),
-            ("sessions.failures_per_source", s.failures_per_source.into(), 3, 100_000),
-            ("devices.certificate_days", d.certificate_days.into(), 1, 397),
+            (
+                "sessions.failures_per_account",
+                s.failures_per_account.into(),
+                3,
+                1_000,
+            ),
+            (
+                "sessions.failures_per_source",
+                s.failures_per_source.into(),
+                3,
+                100_000,
+            ),
+            (
+                "devices.certificate_days",
+                d.certificate_days.into(),
+                1,
+                397,
+            ),
             ("devices.beat_seconds", d.beat_seconds.into(), 10, 3_600),
-            ("devices.inventory_seconds", d.inventory_seconds.into(), 60, 604_800),
-            ("devices.reconnect_cap_seconds", d.reconnect_cap_seconds.into(), 1, 3_600),
+            (
+                "devices.inventory_seconds",
+                d.inventory_seconds.into(),
+                60,
+                604_800,
+            ),
+            (
+                "devices.reconnect_cap_seconds",
+                d.reconnect_cap_seconds.into(),
+                1,
+                3_600,
+            ),
             ("devices.sweep_seconds", d.sweep_seconds.into(), 1, 3_600),
         ] {
             if !(least..=most).contains(&value) {
@@ -326,7 +385,10 @@ impl Config {
             }
         }
         if let Err(cause) = tracing_subscriber::EnvFilter::try_new(&self.log.level) {
-            return invalid("log.level", format!("{cause}: write error, warn, info, debug or trace"));
+            return invalid(
+                "log.level",
+                format!("{cause}: write error, warn, info, debug or trace"),
+            );
         }
         Ok(())
     }
@@ -346,7 +408,10 @@ pub fn is_organisation(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     (1..=63).contains(&name.len())
         && name.chars().all(fits)
-        && name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric())
+        && name
+            .chars()
+            .next()
+            .is_some_and(|c| c.is_ascii_alphanumeric())
 }
 
 fn wide(value: usize) -> u64 {
@@ -451,11 +516,27 @@ mod tests {
     fn an_error_names_file_and_key_and_remedy() {
         for (from, to, words) in [
             ("[store]", "[stor]", vec!["server.toml", "stor"]),
-            ("url =", "urk =", vec!["server.toml", "urk", "remove the key"]),
-            ("127.0.0.1:7080", "0.0.0.0:7080", vec!["people.listen", "people.certificate"]),
+            (
+                "url =",
+                "urk =",
+                vec!["server.toml", "urk", "remove the key"],
+            ),
+            (
+                "127.0.0.1:7080",
+                "0.0.0.0:7080",
+                vec!["people.listen", "people.certificate"],
+            ),
             ("\"example\"", "\"Ex ample\"", vec!["organisation", "a-z"]),
-            ("names = [\"chasqui.example.org\"]", "names = []", vec!["agents.names"]),
-            ("organisation = \"example\"", "", vec!["organisation", "add the key"]),
+            (
+                "names = [\"chasqui.example.org\"]",
+                "names = []",
+                vec!["agents.names"],
+            ),
+            (
+                "organisation = \"example\"",
+                "",
+                vec!["organisation", "add the key"],
+            ),
             (
                 "[store]",
                 "[devices]\ncertificate_days = 4000\n[store]",

@@ -94,7 +94,12 @@ fn from_store(error: &StoreError) -> Status {
     match error {
         StoreError::Full(_) => {
             tracing::error!(cause = %error, "the store is full");
-            retry_after(Code::ResourceExhausted, "STORE_FULL", text, Duration::from_secs(30))
+            retry_after(
+                Code::ResourceExhausted,
+                "STORE_FULL",
+                text,
+                Duration::from_secs(30),
+            )
         }
         StoreError::Unavailable(cause) => {
             tracing::warn!(%cause, "the store is not available");
@@ -141,7 +146,12 @@ fn from_refused(refused: &Refused) -> Status {
         _ => Code::FailedPrecondition,
     };
     // The command line shows Spanish without having to know every code.
-    status(code, refused.code, refused.why.en.clone(), &[("es", &refused.why.es)])
+    status(
+        code,
+        refused.code,
+        refused.why.en.clone(),
+        &[("es", &refused.why.es)],
+    )
 }
 
 #[cfg(test)]

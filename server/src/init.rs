@@ -68,10 +68,14 @@ pub struct Made {
 /// # Errors
 /// What is in the way or cannot be made, with its path.
 pub fn init(plan: Plan) -> anyhow::Result<Made> {
-    let config_path = plan.config.clone().unwrap_or_else(|| plan.data.join(CONFIG));
+    let config_path = plan
+        .config
+        .clone()
+        .unwrap_or_else(|| plan.data.join(CONFIG));
     refuse_to_overwrite(&plan.data, &config_path)?;
     let config = configuration(&plan, &config_path)?;
-    rpc::person::check_login(&plan.admin).map_err(|status| anyhow::anyhow!("--admin: {}", status.message()))?;
+    rpc::person::check_login(&plan.admin)
+        .map_err(|status| anyhow::anyhow!("--admin: {}", status.message()))?;
     password::check("password", &plan.password)
         .map_err(|status| anyhow::anyhow!("the administrator's {}", status.message()))?;
 
@@ -87,7 +91,8 @@ pub fn init(plan: Plan) -> anyhow::Result<Made> {
         login: plan.admin,
         name: "Administrator".to_owned(),
         roles: Roles::from(Role::Administrator),
-        password_hash: password::hash(&plan.password).map_err(|status| anyhow::anyhow!("{}", status.message()))?,
+        password_hash: password::hash(&plan.password)
+            .map_err(|status| anyhow::anyhow!("{}", status.message()))?,
         disabled: false,
         created_at_ms: now_ms,
     };
@@ -101,12 +106,15 @@ pub fn init(plan: Plan) -> anyhow::Result<Made> {
     });
     match made {
         Ok(true) => {}
-        Ok(false) => bail!("the database has accounts already: it belongs to another coordinator; name an empty one"),
+        Ok(false) => bail!(
+            "the database has accounts already: it belongs to another coordinator; name an empty one"
+        ),
         Err(failure) => bail!("the first administrator: {}", failure.status().message()),
     }
     drop(store);
     // It may name the database with a password.
-    durable::write(&config_path, config.as_bytes(), 0o600).with_context(|| config_path.display().to_string())?;
+    durable::write(&config_path, config.as_bytes(), 0o600)
+        .with_context(|| config_path.display().to_string())?;
     Ok(Made {
         config: config_path,
         device_ca_sha256: authority.sha256(),
@@ -115,9 +123,13 @@ pub fn init(plan: Plan) -> anyhow::Result<Made> {
 }
 
 fn refuse_to_overwrite(data: &Path, config: &Path) -> anyhow::Result<()> {
-    let mine = [ca::CA_KEY, ca::CA_CERTIFICATE, LOG_KEY, DATABASE, CONFIG].map(|name| data.join(name));
+    let mine =
+        [ca::CA_KEY, ca::CA_CERTIFICATE, LOG_KEY, DATABASE, CONFIG].map(|name| data.join(name));
     for path in mine.iter().map(PathBuf::as_path).chain([config]) {
-        if path.try_exists().with_context(|| path.display().to_string())? {
+        if path
+            .try_exists()
+            .with_context(|| path.display().to_string())?
+        {
             bail!(
                 "{} is there already: name another folder with --data, or remove this one if nothing in it is needed",
                 path.display()
@@ -130,19 +142,32 @@ fn refuse_to_overwrite(data: &Path, config: &Path) -> anyhow::Result<()> {
 /// The configuration as text, checked as it will be read.
 fn configuration(plan: &Plan, path: &Path) -> anyhow::Result<String> {
     if !config::is_organisation(&plan.organisation) {
-        bail!("--org {:?}: {}", plan.organisation, config::ORGANISATION_RULE);
+        bail!(
+            "--org {:?}: {}",
+            plan.organisation,
+            config::ORGANISATION_RULE
+        );
     }
     let (certificate, key) = plan
         .people_tls
         .as_ref()
-        .map(|(certificate, key)| Ok::<_, std::io::Error>((std::path::absolute(certificate)?, std::path::absolute(key)?)))
+        .map(|(certificate, key)| {
+            Ok::<_, std::io::Error>((std::path::absolute(certificate)?, std::path::absolute(key)?))
+        })
         .transpose()?
         .unzip();
     let defaults = Config {
         organisation: plan.organisation.clone(),
-        data: if plan.config.is_some() { std::path::absolute(&plan.data)? } else { PathBuf::from(".") },
+        data: if plan.config.is_some() {
+            std::path::absolute(&plan.data)?
+        } else {
+            PathBuf::from(".")
+        },
         store: StoreConfig {
-            url: plan.store_url.clone().unwrap_or_else(|| format!("sqlite:{DATABASE}")),
+            url: plan
+                .store_url
+                .clone()
+                .unwrap_or_else(|| format!("sqlite:{DATABASE}")),
         },
         agents: AgentsConfig {
             listen: plan.agents_listen,
@@ -173,7 +198,8 @@ fn configuration(plan: &Plan, path: &Path) -> anyhow::Result<String> {
 
 fn make_log_key(data: &Path) -> anyhow::Result<()> {
     let mut seed = Zeroizing::new([0_u8; 32]);
-    getrandom::fill(seed.as_mut_slice()).map_err(|cause| anyhow::anyhow!("the system gives no random numbers: {cause}"))?;
+    getrandom::fill(seed.as_mut_slice())
+        .map_err(|cause| anyhow::anyhow!("the system gives no random numbers: {cause}"))?;
     let key = SigningKey::generate(*seed);
     let pem = key.to_pkcs8_pem().context("the log's key")?;
     let path = data.join(LOG_KEY);

@@ -23,7 +23,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Make a data folder: private authority for devices, log key, store, first administrator, configuration.
-    Init(InitArguments),
+    Init(Box<InitArguments>),
     /// Serve until told to stop.
     Run(Where),
     /// Say whether the configuration is right, and which it is.
@@ -130,7 +130,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Init(arguments) => make(arguments),
+        Command::Init(arguments) => make(*arguments),
         Command::Run(place) => {
             let config = place.load()?;
             telemetry::start(&config.log);
@@ -145,8 +145,12 @@ fn run(command: Command) -> anyhow::Result<()> {
             println!("{}", place.path().display());
             Ok(())
         }
-        Command::Backup(arguments) => backup::backup(&arguments.place.load()?, &arguments.file, Lang::from_env()),
-        Command::Restore(arguments) => backup::restore(&arguments.file, &arguments.into, Lang::from_env()),
+        Command::Backup(arguments) => {
+            backup::backup(&arguments.place.load()?, &arguments.file, Lang::from_env())
+        }
+        Command::Restore(arguments) => {
+            backup::restore(&arguments.file, &arguments.into, Lang::from_env())
+        }
         Command::Check(place) => check::check(&place.load()?, Lang::from_env()),
         Command::FaultPoints => {
             for name in chasqui_base::fault::names() {
@@ -172,17 +176,32 @@ fn make(arguments: InitArguments) -> anyhow::Result<()> {
         admin: arguments.admin.clone(),
         password: password.clone(),
     })?;
-    println!("{}: {}", lang.pick("configuración", "configuration"), made.config.display());
     println!(
         "{}: {}",
-        lang.pick("autoridad de equipos (SHA-256, va en root.json)", "device authority (SHA-256, goes into root.json)"),
+        lang.pick("configuración", "configuration"),
+        made.config.display()
+    );
+    println!(
+        "{}: {}",
+        lang.pick(
+            "autoridad de equipos (SHA-256, va en root.json)",
+            "device authority (SHA-256, goes into root.json)"
+        ),
         hex::encode(made.device_ca_sha256)
     );
-    println!("{}: {} ({})", lang.pick("administrador", "administrator"), arguments.admin, made.admin_id);
+    println!(
+        "{}: {} ({})",
+        lang.pick("administrador", "administrator"),
+        arguments.admin,
+        made.admin_id
+    );
     if generated {
         println!(
             "{}: {}",
-            lang.pick("contraseña (no se mostrará otra vez)", "password (not shown again)"),
+            lang.pick(
+                "contraseña (no se mostrará otra vez)",
+                "password (not shown again)"
+            ),
             password.as_str()
         );
     }
@@ -195,9 +214,14 @@ fn make(arguments: InitArguments) -> anyhow::Result<()> {
 }
 
 /// The password, and whether it was made here and must be shown.
-fn first_password(arguments: &InitArguments, lang: Lang) -> anyhow::Result<(Zeroizing<String>, bool)> {
+fn first_password(
+    arguments: &InitArguments,
+    lang: Lang,
+) -> anyhow::Result<(Zeroizing<String>, bool)> {
     if let Some(file) = &arguments.admin_password_file {
-        let text = Zeroizing::new(std::fs::read_to_string(file).with_context(|| file.display().to_string())?);
+        let text = Zeroizing::new(
+            std::fs::read_to_string(file).with_context(|| file.display().to_string())?,
+        );
         let first = text.lines().next().unwrap_or_default();
         return Ok((Zeroizing::new(first.to_owned()), false));
     }
@@ -210,12 +234,19 @@ fn first_password(arguments: &InitArguments, lang: Lang) -> anyhow::Result<(Zero
         if !first.is_empty() {
             let second = ask(lang.pick("Otra vez: ", "Again: "))?;
             if first != second {
-                bail!("{}", lang.pick("las contraseñas no son iguales", "the passwords are not the same"));
+                bail!(
+                    "{}",
+                    lang.pick(
+                        "las contraseñas no son iguales",
+                        "the passwords are not the same"
+                    )
+                );
             }
             return Ok((first, false));
         }
     }
     let mut bytes = Zeroizing::new([0_u8; 15]);
-    getrandom::fill(bytes.as_mut_slice()).map_err(|cause| anyhow::anyhow!("random numbers: {cause}"))?;
+    getrandom::fill(bytes.as_mut_slice())
+        .map_err(|cause| anyhow::anyhow!("random numbers: {cause}"))?;
     Ok((Zeroizing::new(hex::encode(bytes.as_slice())), true))
 }

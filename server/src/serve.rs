@@ -76,9 +76,13 @@ pub fn open(config: Config) -> anyhow::Result<Context> {
     let ca = Authority::load(&config.data, &config.organisation)?;
     let log_key_path = config.data_file(init::LOG_KEY);
     let pem = std::fs::read_to_string(&log_key_path).with_context(|| {
-        format!("{}: `chasqui-server init` makes it, a backup of the data folder brings it back", log_key_path.display())
+        format!(
+            "{}: `chasqui-server init` makes it, a backup of the data folder brings it back",
+            log_key_path.display()
+        )
     })?;
-    let log_key = SigningKey::from_pkcs8_pem(&pem).with_context(|| log_key_path.display().to_string())?;
+    let log_key =
+        SigningKey::from_pkcs8_pem(&pem).with_context(|| log_key_path.display().to_string())?;
     let store = Store::open(&config.store.url, &Options::default()).context("store.url")?;
     Ok(Context::new(store, config, ca, log_key))
 }
@@ -105,11 +109,25 @@ pub async fn bind(ctx: Context) -> anyhow::Result<Bound> {
     };
     let agents = TcpListener::bind(config.agents.listen)
         .await
-        .with_context(|| format!("agents.listen: {} cannot be listened on", config.agents.listen))?;
+        .with_context(|| {
+            format!(
+                "agents.listen: {} cannot be listened on",
+                config.agents.listen
+            )
+        })?;
     let people = TcpListener::bind(config.people.listen)
         .await
-        .with_context(|| format!("people.listen: {} cannot be listened on", config.people.listen))?;
-    let scheme = if people_tls.is_some() { "https" } else { "http" };
+        .with_context(|| {
+            format!(
+                "people.listen: {} cannot be listened on",
+                config.people.listen
+            )
+        })?;
+    let scheme = if people_tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let addresses = Addresses {
         agents_url: agents_url(config, agents.local_addr()?),
         people_url: format!("{scheme}://{}", reachable(people.local_addr()?)),
@@ -166,19 +184,27 @@ impl Bound {
         let agents = Door {
             ctx: ctx.clone(),
             gate: Gate::new(ctx.clone(), rpc::agents(&ctx)),
-            caps: Caps::new(ctx.config.agents.max_connections, ctx.config.agents.max_connections_per_source),
+            caps: Caps::new(
+                ctx.config.agents.max_connections,
+                ctx.config.agents.max_connections_per_source,
+            ),
             connections: connections.clone(),
         };
         let people = Door {
             ctx: ctx.clone(),
             gate: Gate::new(ctx.clone(), rpc::people(&ctx)),
-            caps: Caps::new(ctx.config.people.max_connections, ctx.config.people.max_connections),
+            caps: Caps::new(
+                ctx.config.people.max_connections,
+                ctx.config.people.max_connections,
+            ),
             connections: connections.clone(),
         };
         let (listener, acceptor) = self.agents;
-        ctx.tasks.spawn(async move { agents.serve_agents(listener, acceptor).await });
+        ctx.tasks
+            .spawn(async move { agents.serve_agents(listener, acceptor).await });
         let (listener, acceptor) = self.people;
-        ctx.tasks.spawn(async move { people.serve_people(listener, acceptor).await });
+        ctx.tasks
+            .spawn(async move { people.serve_people(listener, acceptor).await });
 
         stop.await;
         notify(&[sd_notify::NotifyState::Stopping]);
@@ -190,11 +216,16 @@ impl Bound {
 /// Tells every agent when to come back, lets calls end, stores what is in memory; all within the configured time.
 async fn drain(ctx: &Context, connections: &TaskTracker) {
     let deadline = Duration::from_secs(ctx.config.stop_seconds);
-    tracing::info!(streams = ctx.fleet.connected(), seconds = deadline.as_secs(), "stopping");
+    tracing::info!(
+        streams = ctx.fleet.connected(),
+        seconds = deadline.as_secs(),
+        "stopping"
+    );
     fleet::flush_seen(ctx).await;
     ctx.stop.cancel();
     let spread_ms = i64::from(ctx.config.devices.reconnect_cap_seconds) * clock::SECOND_MS;
-    ctx.fleet.end_all(GoodbyeReason::Shutdown, RETURN_AFTER_MS, spread_ms);
+    ctx.fleet
+        .end_all(GoodbyeReason::Shutdown, RETURN_AFTER_MS, spread_ms);
     connections.close();
     ctx.tasks.close();
     let ended = async {
@@ -230,7 +261,8 @@ impl Door {
             .max_concurrent_streams(AGENT_CALLS)
             .max_header_list_size(MAX_HEADERS);
         while let Some((stream, address, place)) = self.accept(&listener).await {
-            let (acceptor, organisation, builder) = (acceptor.clone(), Arc::clone(&organisation), builder.clone());
+            let (acceptor, organisation, builder) =
+                (acceptor.clone(), Arc::clone(&organisation), builder.clone());
             let (gate, stop) = (self.gate.clone(), self.ctx.stop.clone());
             self.connections.spawn(async move {
                 let _place = place;
@@ -267,7 +299,10 @@ impl Door {
     async fn serve_people(self, listener: TcpListener, acceptor: Option<TlsAcceptor>) {
         let web = web::routes(self.ctx.clone());
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_WITHIN);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HANDSHAKE_WITHIN);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -352,7 +387,12 @@ enum People {
 }
 
 /// gRPC goes through the gate, everything else is the web's.
-async fn answer_people(gate: Gate, mut web: axum::Router, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
+async fn answer_people(
+    gate: Gate,
+    mut web: axum::Router,
+    peer: Arc<Peer>,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let grpc = request
         .headers()
         .get(CONTENT_TYPE)
@@ -422,7 +462,11 @@ fn agents_url(config: &Config, listening: SocketAddr) -> String {
     if !config.agents.url.is_empty() {
         return config.agents.url.clone();
     }
-    let name = config.agents.names.first().map_or("localhost", String::as_str);
+    let name = config
+        .agents
+        .names
+        .first()
+        .map_or("localhost", String::as_str);
     match name.parse::<IpAddr>() {
         Ok(IpAddr::V6(address)) => format!("https://[{address}]:{}", listening.port()),
         _ => format!("https://{name}:{}", listening.port()),

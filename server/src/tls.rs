@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use chasqui_base::clock;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{RootCertStore, ServerConfig};
@@ -50,9 +52,10 @@ pub fn agents(authority: &Authority, names: &[String]) -> Result<Arc<ServerConfi
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate().clone())?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .allow_unauthenticated()
-        .build()?;
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .allow_unauthenticated()
+            .build()?;
     let certificate = Listener::new(authority.clone(), names.to_vec())?;
     let mut config = ServerConfig::builder_with_details(provider, Arc::new(OurClock))
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -75,16 +78,29 @@ pub fn people(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsEr
     };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect)
-        .map_err(|cause| failed(certificate, format!("{cause}: write the certificate chain as PEM, leaf first")))?;
+        .map_err(|cause| {
+            failed(
+                certificate,
+                format!("{cause}: write the certificate chain as PEM, leaf first"),
+            )
+        })?;
     if chain.is_empty() {
-        return Err(failed(certificate, "holds no certificate: write the chain as PEM, leaf first".to_owned()));
+        return Err(failed(
+            certificate,
+            "holds no certificate: write the chain as PEM, leaf first".to_owned(),
+        ));
     }
-    let private = PrivateKeyDer::from_pem_file(key)
-        .map_err(|cause| failed(key, format!("{cause}: write the private key as PEM, without a passphrase")))?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|cause| {
+        failed(
+            key,
+            format!("{cause}: write the private key as PEM, without a passphrase"),
+        )
+    })?;
+    let mut config =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, private)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -109,7 +125,11 @@ impl Listener {
     }
 }
 
-fn make(authority: &Authority, names: &[String], now_ms: i64) -> Result<Arc<CertifiedKey>, TlsError> {
+fn make(
+    authority: &Authority,
+    names: &[String],
+    now_ms: i64,
+) -> Result<Arc<CertifiedKey>, TlsError> {
     let (chain, key) = authority.listener(names, now_ms)?;
     let signing = rustls::crypto::ring::sign::any_supported_type(&key)?;
     Ok(Arc::new(CertifiedKey::new(chain, signing)))
@@ -139,7 +159,9 @@ impl ResolvesServerCert for Listener {
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("Listener")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,6 +171,8 @@ struct OurClock;
 
 impl TimeProvider for OurClock {
     fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(clock::duration_ms(clock::now_ms())))
+        Some(UnixTime::since_unix_epoch(clock::duration_ms(
+            clock::now_ms(),
+        )))
     }
 }

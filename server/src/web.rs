@@ -32,6 +32,9 @@ async fn ready(State(ctx): State<Context>) -> (StatusCode, &'static str) {
     match tokio::time::timeout(READY_WITHIN, asked).await {
         Ok(Ok(_)) => (StatusCode::OK, "ok\n"),
         Ok(Err(_)) => (StatusCode::SERVICE_UNAVAILABLE, "the store refuses\n"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+        Err(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the store does not answer\n",
+        ),
     }
 }

@@ -83,7 +83,11 @@ impl PeerCertificate {
         Ok(Self {
             device,
             fingerprint: Sha256::digest(raw).into(),
-            not_after_ms: certificate.validity().not_after.timestamp().saturating_mul(1000),
+            not_after_ms: certificate
+                .validity()
+                .not_after
+                .timestamp()
+                .saturating_mul(1000),
         })
     }
 }
@@ -102,7 +106,12 @@ impl Standings {
     /// # Errors
     /// UNAUTHENTICATED with CERTIFICATE_EXPIRED, DEVICE_UNKNOWN or CERTIFICATE_KEY_UNKNOWN; PERMISSION_DENIED with
     /// DEVICE_REVOKED or DEVICE_QUARANTINED.
-    pub async fn admit(&self, store: &Store, certificate: &PeerCertificate, now_ms: i64) -> Result<Device, Status> {
+    pub async fn admit(
+        &self,
+        store: &Store,
+        certificate: &PeerCertificate,
+        now_ms: i64,
+    ) -> Result<Device, Status> {
         if certificate.not_after_ms < now_ms {
             // The handshake was earlier; the connection outlived the certificate.
             return Err(status(
@@ -155,9 +164,16 @@ impl Standings {
 }
 
 /// Whether a row lets its machine in. Also used by renewal, where no certificate may be left.
-pub(crate) fn check(device: DeviceId, standing: &Standing, fingerprint: &[u8; 32]) -> Result<(), Status> {
+pub(crate) fn check(
+    device: DeviceId,
+    standing: &Standing,
+    fingerprint: &[u8; 32],
+) -> Result<(), Status> {
     let id = device.to_string();
-    let same: bool = hex::encode(fingerprint).as_bytes().ct_eq(standing.fingerprint.as_bytes()).into();
+    let same: bool = hex::encode(fingerprint)
+        .as_bytes()
+        .ct_eq(standing.fingerprint.as_bytes())
+        .into();
     if !same {
         return Err(status(
             Code::Unauthenticated,

@@ -104,18 +104,34 @@ impl Gate {
             Who::Anyone => Caller::Anonymous,
             Who::Device => {
                 let certificate = peer.certificate.as_ref().ok_or_else(certificate_required)?;
-                Caller::Device(self.ctx.auth.devices.admit(&self.ctx.store, certificate, now_ms).await?)
+                Caller::Device(
+                    self.ctx
+                        .auth
+                        .devices
+                        .admit(&self.ctx.store, certificate, now_ms)
+                        .await?,
+                )
             }
             Who::People(_) => {
                 let token = bearer(request).ok_or_else(session_required)?;
-                Caller::Person(self.ctx.auth.sessions.admit(&self.ctx.store, token, now_ms).await?)
+                Caller::Person(
+                    self.ctx
+                        .auth
+                        .sessions
+                        .admit(&self.ctx.store, token, now_ms)
+                        .await?,
+                )
             }
         };
         if row.who.includes(&caller) {
             return Ok(caller);
         }
         let needed = match row.who {
-            Who::People(roles) => roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", "),
+            Who::People(roles) => roles
+                .iter()
+                .map(|role| role.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
             _ => String::new(),
         };
         Err(status(
@@ -129,7 +145,11 @@ impl Gate {
 
 /// The token of `authorization: Bearer <token>`; the scheme's name is compared without case (RFC 9110, 11.1).
 fn bearer<B>(request: &Request<B>) -> Option<&str> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let value = request
+        .headers()
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
@@ -147,6 +167,9 @@ mod tests {
     fn a_source_is_an_address_or_its_network() {
         assert_eq!(source("192.0.2.7".parse().unwrap()), "192.0.2.7");
         assert_eq!(source("::ffff:192.0.2.7".parse().unwrap()), "192.0.2.7");
-        assert_eq!(source("2001:db8:1:2:3:4:5:6".parse().unwrap()), source("2001:db8:1:2::9".parse().unwrap()));
+        assert_eq!(
+            source("2001:db8:1:2:3:4:5:6".parse().unwrap()),
+            source("2001:db8:1:2::9".parse().unwrap())
+        );
     }
 }

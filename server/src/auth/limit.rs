@@ -60,7 +60,12 @@ impl Limits {
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED / TOO_MANY_TRIES with a RetryInfo when one of them is over its limit.
-    pub async fn take(&self, store: &Store, subjects: &[(Scope, String)], now_ms: i64) -> Result<(), Status> {
+    pub async fn take(
+        &self,
+        store: &Store,
+        subjects: &[(Scope, String)],
+        now_ms: i64,
+    ) -> Result<(), Status> {
         for subject in subjects {
             self.check(subject, now_ms)?;
         }
@@ -72,8 +77,14 @@ impl Limits {
             .write(move |tx| {
                 let mut over = None;
                 for (scope, subject, most) in &tries {
-                    let blocked_until_ms =
-                        attempt::count(tx, scope.name(), subject, i64::from(*most), now_ms, WINDOW_MS)?;
+                    let blocked_until_ms = attempt::count(
+                        tx,
+                        scope.name(),
+                        subject,
+                        i64::from(*most),
+                        now_ms,
+                        WINDOW_MS,
+                    )?;
                     if let Some(until_ms) = blocked_until_ms {
                         over = Some(((*scope, subject.clone()), until_ms));
                     }
@@ -106,11 +117,20 @@ impl Limits {
             .ok()
             .and_then(|blocked| blocked.get(subject).copied())
             .unwrap_or(0);
-        if until_ms > now_ms { Err(refuse(until_ms, now_ms)) } else { Ok(()) }
+        if until_ms > now_ms {
+            Err(refuse(until_ms, now_ms))
+        } else {
+            Ok(())
+        }
     }
 
     /// The try succeeded: the account's count begins anew, the source's loses this one.
-    pub async fn succeeded(&self, store: &Store, account: (Scope, String), source: (Scope, String)) {
+    pub async fn succeeded(
+        &self,
+        store: &Store,
+        account: (Scope, String),
+        source: (Scope, String),
+    ) {
         let done: Result<(), Failure> = store
             .write(move |tx| {
                 attempt::clear(tx, account.0.name(), &account.1)?;
@@ -120,7 +140,10 @@ impl Limits {
             .await;
         if let Err(failure) = done {
             // The person is in; a count too many only means an earlier wait.
-            tracing::warn!(cause = failure.status().message(), "tries were not taken back");
+            tracing::warn!(
+                cause = failure.status().message(),
+                "tries were not taken back"
+            );
         }
     }
 
@@ -130,7 +153,10 @@ impl Limits {
             .write(move |tx| Ok(attempt::clear(tx, subject.0.name(), &subject.1)?))
             .await;
         if let Err(failure) = done {
-            tracing::warn!(cause = failure.status().message(), "tries were not taken back");
+            tracing::warn!(
+                cause = failure.status().message(),
+                "tries were not taken back"
+            );
         }
     }
 

@@ -81,7 +81,9 @@ pub fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
         .extensions()
         .get::<Caller>()
         .cloned()
-        .ok_or_else(|| crate::error::internal("auth", &"a request without a caller reached a handler"))
+        .ok_or_else(|| {
+            crate::error::internal("auth", &"a request without a caller reached a handler")
+        })
 }
 
 /// The person who calls.
@@ -115,7 +117,9 @@ pub fn peer<T>(request: &Request<T>) -> Result<Arc<Peer>, Status> {
         .extensions()
         .get::<Arc<Peer>>()
         .cloned()
-        .ok_or_else(|| crate::error::internal("auth", &"a request without a peer reached a handler"))
+        .ok_or_else(|| {
+            crate::error::internal("auth", &"a request without a peer reached a handler")
+        })
 }
 
 fn session_required() -> Status {

@@ -39,7 +39,10 @@ pub fn check(field: &str, password: &str) -> Result<(), Status> {
     } else {
         Err(bad_field(
             field,
-            format!("has {} bytes, {MIN_BYTES} to {MAX_BYTES} are allowed", password.len()),
+            format!(
+                "has {} bytes, {MIN_BYTES} to {MAX_BYTES} are allowed",
+                password.len()
+            ),
         ))
     }
 }
@@ -66,7 +69,11 @@ impl Hasher {
     ///
     /// # Errors
     /// As [`hash`](Self::hash).
-    pub async fn verify(&self, password: Zeroizing<String>, kept: Option<String>) -> Result<bool, Status> {
+    pub async fn verify(
+        &self,
+        password: Zeroizing<String>,
+        kept: Option<String>,
+    ) -> Result<bool, Status> {
         self.run(move || {
             let decoy = decoy();
             let known = kept.is_some();
@@ -78,7 +85,10 @@ impl Hasher {
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Status> {
         let _waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| {
             retry_after(
                 Code::ResourceExhausted,
@@ -136,12 +146,38 @@ mod tests {
     async fn a_hash_opens_with_its_password_alone() {
         let hasher = Hasher::new(1);
         let kept = hasher.hash(secret("correct horse battery")).await.unwrap();
-        assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{kept}");
-        assert_ne!(kept, hasher.hash(secret("correct horse battery")).await.unwrap());
-        assert!(hasher.verify(secret("correct horse battery"), Some(kept.clone())).await.unwrap());
-        assert!(!hasher.verify(secret("correct horse batterz"), Some(kept)).await.unwrap());
-        assert!(!hasher.verify(secret("correct horse battery"), None).await.unwrap());
-        assert!(!hasher.verify(secret(""), Some("damaged".to_owned())).await.unwrap());
+        assert!(
+            kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{kept}"
+        );
+        assert_ne!(
+            kept,
+            hasher.hash(secret("correct horse battery")).await.unwrap()
+        );
+        assert!(
+            hasher
+                .verify(secret("correct horse battery"), Some(kept.clone()))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !hasher
+                .verify(secret("correct horse batterz"), Some(kept))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !hasher
+                .verify(secret("correct horse battery"), None)
+                .await
+                .unwrap()
+        );
+        assert!(
+            !hasher
+                .verify(secret(""), Some("damaged".to_owned()))
+                .await
+                .unwrap()
+        );
     }
 
     #[test]

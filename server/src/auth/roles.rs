@@ -66,15 +66,27 @@ const KEEPERS: &[Role] = &[Coordinator, Administrator];
 const ADMINISTRATORS: &[Role] = &[Administrator];
 
 const fn people(path: &'static str, roles: &'static [Role]) -> Row {
-    Row { path, listener: Listener::People, who: Who::People(roles) }
+    Row {
+        path,
+        listener: Listener::People,
+        who: Who::People(roles),
+    }
 }
 
 const fn open(path: &'static str, listener: Listener) -> Row {
-    Row { path, listener, who: Who::Anyone }
+    Row {
+        path,
+        listener,
+        who: Who::Anyone,
+    }
 }
 
 const fn device(path: &'static str) -> Row {
-    Row { path, listener: Listener::Agents, who: Who::Device }
+    Row {
+        path,
+        listener: Listener::Agents,
+        who: Who::Device,
+    }
 }
 
 /// Every call of the API.
@@ -168,7 +180,12 @@ mod tests {
         for file in &set.file {
             for service in &file.service {
                 for method in &service.method {
-                    paths.insert(format!("/{}.{}/{}", file.package(), service.name(), method.name()));
+                    paths.insert(format!(
+                        "/{}.{}/{}",
+                        file.package(),
+                        service.name(),
+                        method.name()
+                    ));
                 }
             }
         }
@@ -189,7 +206,11 @@ mod tests {
 
     #[test]
     fn only_what_proves_itself_is_open() {
-        let open: Vec<_> = TABLE.iter().filter(|row| matches!(row.who, Who::Anyone)).map(|row| row.path).collect();
+        let open: Vec<_> = TABLE
+            .iter()
+            .filter(|row| matches!(row.who, Who::Anyone))
+            .map(|row| row.path)
+            .collect();
         assert_eq!(
             open,
             [
@@ -206,11 +227,19 @@ mod tests {
         // Reading, and one's own session and password.
         let own = ["Logout", "WhoAmI", "SetPassword"];
         for row in TABLE {
-            let Who::People(roles) = row.who else { continue };
+            let Who::People(roles) = row.who else {
+                continue;
+            };
             let method = row.path.rsplit('/').next().unwrap();
-            let reads = ["Get", "List", "Watch", "Export", "Assess"].iter().any(|verb| method.starts_with(verb));
+            let reads = ["Get", "List", "Watch", "Export", "Assess"]
+                .iter()
+                .any(|verb| method.starts_with(verb));
             if roles.contains(&Auditor) {
-                assert!(reads || own.contains(&method), "{} lets an auditor in", row.path);
+                assert!(
+                    reads || own.contains(&method),
+                    "{} lets an auditor in",
+                    row.path
+                );
             }
         }
     }

@@ -11,8 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chasqui_base::clock;
 use chasqui_domain::ids::PersonId;
 use chasqui_proto::error::status;
-use chasqui_store::session::{self, Session};
 use chasqui_store::Store;
+use chasqui_store::session::{self, Session};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tonic::{Code, Status};
@@ -46,7 +46,10 @@ impl Secret {
     pub fn fresh(kind: &str) -> Result<Self, Status> {
         let mut bytes = Zeroizing::new([0_u8; 32]);
         getrandom::fill(bytes.as_mut_slice()).map_err(|cause| error::internal("random", &cause))?;
-        let text = Zeroizing::new(format!("{kind}_{}", URL_SAFE_NO_PAD.encode(bytes.as_slice())));
+        let text = Zeroizing::new(format!(
+            "{kind}_{}",
+            URL_SAFE_NO_PAD.encode(bytes.as_slice())
+        ));
         Ok(Self {
             digest: digest(&text),
             text,
@@ -100,18 +103,27 @@ impl Sessions {
         }
         let digest = digest(token);
         let session = self.find(store, &digest).await?;
-        let same: bool = session.token_digest.as_bytes().ct_eq(digest.as_bytes()).into();
+        let same: bool = session
+            .token_digest
+            .as_bytes()
+            .ct_eq(digest.as_bytes())
+            .into();
         if !same || session.disabled {
             return Err(unknown());
         }
         let last_seen_at_ms = self.last_seen(&digest).max(session.last_seen_at_ms);
-        if now_ms >= session.expires_at_ms || now_ms.saturating_sub(last_seen_at_ms) >= self.idle_ms {
+        if now_ms >= session.expires_at_ms || now_ms.saturating_sub(last_seen_at_ms) >= self.idle_ms
+        {
             return Err(expired());
         }
         self.touch(store, &digest, last_seen_at_ms, now_ms).await;
-        let damaged = |what: &str| error::internal("sessions", &format!("session {}: {what}", session.id));
+        let damaged =
+            |what: &str| error::internal("sessions", &format!("session {}: {what}", session.id));
         Ok(Person {
-            id: session.person_id.parse().map_err(|_| damaged("person_id"))?,
+            id: session
+                .person_id
+                .parse()
+                .map_err(|_| damaged("person_id"))?,
             session: session.id.parse().map_err(|_| damaged("id"))?,
             roles: session.roles,
             login: session.login.clone(),
@@ -190,7 +202,10 @@ impl Sessions {
             .write(move |tx| Ok(session::touch(tx, &wanted, now_ms)?))
             .await;
         if let Err(failure) = written {
-            tracing::warn!(cause = failure.status().message(), "a session's sign of life was not written");
+            tracing::warn!(
+                cause = failure.status().message(),
+                "a session's sign of life was not written"
+            );
         }
     }
 }
@@ -205,5 +220,10 @@ fn unknown() -> Status {
 }
 
 fn expired() -> Status {
-    status(Code::Unauthenticated, "SESSION_EXPIRED", "the session has ended: log in again", &[])
+    status(
+        Code::Unauthenticated,
+        "SESSION_EXPIRED",
+        "the session has ended: log in again",
+        &[],
+    )
 }

@@ -68,7 +68,10 @@ impl Bus {
     pub fn watch(&self, order: OrderId) -> Watch {
         let Self::Local(channels) = self;
         let receiver = match channels.lock() {
-            Ok(mut channels) => channels.entry(order).or_insert_with(|| broadcast::channel(BACKLOG).0).subscribe(),
+            Ok(mut channels) => channels
+                .entry(order)
+                .or_insert_with(|| broadcast::channel(BACKLOG).0)
+                .subscribe(),
             Err(_) => broadcast::channel(1).1,
         };
         Watch {

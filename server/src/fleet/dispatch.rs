@@ -28,14 +28,18 @@ pub fn nudge_orders(ctx: &Context, device: DeviceId) {
 
 /// Reads a device's waiting orders and queues those its stream has not had.
 pub async fn push_orders(ctx: &Context, device: DeviceId) {
-    let Some(link) = ctx.fleet.link(device) else { return };
+    let Some(link) = ctx.fleet.link(device) else {
+        return;
+    };
     match rpc::order::pending(ctx, device).await {
         Ok(orders) => {
             if link.deliver(orders) == Sent::Full {
                 tracing::info!(%device, "the device takes no more messages now; the rest follows in the sweep");
             }
         }
-        Err(status) => tracing::warn!(%device, cause = status.message(), "waiting orders were not read"),
+        Err(status) => {
+            tracing::warn!(%device, cause = status.message(), "waiting orders were not read")
+        }
     }
 }
 
@@ -77,14 +81,21 @@ pub fn start(ctx: &Context) {
 pub async fn flush_seen(ctx: &Context) {
     let seen = ctx.fleet.take_seen(clock::now_ms());
     for part in seen.chunks(usize::try_from(PAGE).unwrap_or(1)) {
-        let rows: Vec<_> = part.iter().map(|(device, at_ms)| (device.to_string(), *at_ms)).collect();
+        let rows: Vec<_> = part
+            .iter()
+            .map(|(device, at_ms)| (device.to_string(), *at_ms))
+            .collect();
         let stored: Result<(), Failure> = ctx
             .store
             .write(move |tx| Ok(chasqui_store::device::seen(tx, &rows)?))
             .await;
         if let Err(failure) = stored {
             ctx.fleet.keep_seen(part);
-            tracing::warn!(cause = failure.status().message(), devices = part.len(), "signs of life were not stored");
+            tracing::warn!(
+                cause = failure.status().message(),
+                devices = part.len(),
+                "signs of life were not stored"
+            );
         }
     }
 }
@@ -96,12 +107,19 @@ async fn sweep(ctx: &Context) {
         let now_ms = clock::now_ms();
         let page = ctx
             .store
-            .read(move |tx| Ok::<_, Failure>(chasqui_store::order::waiting_devices(tx, now_ms, &from, PAGE)?))
+            .read(move |tx| {
+                Ok::<_, Failure>(chasqui_store::order::waiting_devices(
+                    tx, now_ms, &from, PAGE,
+                )?)
+            })
             .await;
         let devices = match page {
             Ok(devices) => devices,
             Err(failure) => {
-                tracing::warn!(cause = failure.status().message(), "devices with waiting orders were not read");
+                tracing::warn!(
+                    cause = failure.status().message(),
+                    "devices with waiting orders were not read"
+                );
                 return;
             }
         };
@@ -117,5 +135,7 @@ async fn sweep(ctx: &Context) {
 }
 
 async fn stopped_within(ctx: &Context, time: Duration) -> bool {
-    tokio::time::timeout(time, ctx.stop.cancelled()).await.is_ok()
+    tokio::time::timeout(time, ctx.stop.cancelled())
+        .await
+        .is_ok()
 }

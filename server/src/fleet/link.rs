@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use chasqui_domain::ids::DeviceId;
-use chasqui_proto::v1::{Goodbye, GoodbyeReason, OrderDelivery, Probe, ServerMessage, server_message};
+use chasqui_proto::v1::{
+    Goodbye, GoodbyeReason, OrderDelivery, Probe, ServerMessage, server_message,
+};
 use futures_util::task::AtomicWaker;
 use prost::Message;
 use tokio::sync::oneshot;
@@ -72,7 +74,13 @@ pub enum Next {
 
 impl Link {
     /// A link that nobody knows yet.
-    pub fn new(device: DeviceId, boot_id: &str, host_name: &str, source: &str, now_ms: i64) -> Arc<Self> {
+    pub fn new(
+        device: DeviceId,
+        boot_id: &str,
+        host_name: &str,
+        source: &str,
+        now_ms: i64,
+    ) -> Arc<Self> {
         Arc::new(Self {
             device,
             boot_id: boot_id.into(),
@@ -154,7 +162,9 @@ impl Link {
         if let Ok(mut queue) = self.queue.lock() {
             let was_open = std::mem::replace(&mut queue.open, true);
             queue.push(ServerMessage {
-                message: Some(server_message::Message::Probe(Probe { nonce: nonce.clone() })),
+                message: Some(server_message::Message::Probe(Probe {
+                    nonce: nonce.clone(),
+                })),
             });
             queue.open = was_open;
             queue.probe = Some((nonce, answered));
@@ -165,7 +175,11 @@ impl Link {
 
     /// The machine answered a question.
     pub fn probe_answered(&self, nonce: &[u8]) {
-        let asked = self.queue.lock().ok().and_then(|mut queue| queue.probe.take_if(|(asked, _)| asked == nonce));
+        let asked = self
+            .queue
+            .lock()
+            .ok()
+            .and_then(|mut queue| queue.probe.take_if(|(asked, _)| asked == nonce));
         if let Some((_, answered)) = asked {
             // Whoever asked may have stopped waiting.
             let _ = answered.send(());
@@ -272,13 +286,19 @@ mod tests {
     #[test]
     fn an_end_overtakes_every_order_that_waits() {
         let link = link("a");
-        assert_eq!(link.deliver(vec![order("1", 1), order("2", 1)]), Sent::Queued);
+        assert_eq!(
+            link.deliver(vec![order("1", 1), order("2", 1)]),
+            Sent::Queued
+        );
         link.end(ended());
         assert_eq!(link.deliver(vec![order("3", 1)]), Sent::NotConnected);
         let Poll::Ready(Next::Message(first)) = next(&link) else {
             panic!("no goodbye");
         };
-        assert!(matches!(first.message, Some(server_message::Message::Goodbye(_))), "{first:?}");
+        assert!(
+            matches!(first.message, Some(server_message::Message::Goodbye(_))),
+            "{first:?}"
+        );
         assert!(matches!(next(&link), Poll::Ready(Next::End(Some(_)))));
     }
 
@@ -300,8 +320,17 @@ mod tests {
         let sent = link.deliver((0..1_000).map(|n| order(&n.to_string(), 1)).collect());
         assert_eq!(sent, Sent::Full);
         let other = self::link("b");
-        assert_eq!(other.deliver((0..10).map(|n| order(&n.to_string(), 2 * 1024 * 1024)).collect()), Sent::Full);
-        let Ok(queue) = other.queue.lock() else { panic!() };
+        assert_eq!(
+            other.deliver(
+                (0..10)
+                    .map(|n| order(&n.to_string(), 2 * 1024 * 1024))
+                    .collect()
+            ),
+            Sent::Full
+        );
+        let Ok(queue) = other.queue.lock() else {
+            panic!()
+        };
         assert!(queue.bytes <= MOST_BYTES);
         // What did not fit was not marked as delivered: the next sweep brings it.
         assert_eq!(queue.delivered.len(), queue.messages.len());

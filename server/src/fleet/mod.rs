@@ -47,7 +47,8 @@ pub enum Joined {
 impl Fleet {
     /// Queues a message for a device.
     pub fn send(&self, device: DeviceId, message: ServerMessage) -> Sent {
-        self.link(device).map_or(Sent::NotConnected, |link| link.send(message))
+        self.link(device)
+            .map_or(Sent::NotConnected, |link| link.send(message))
     }
 
     /// Queues a message for every connected device.
@@ -82,7 +83,11 @@ impl Fleet {
 
     /// Ends a device's stream: what waits in its queue is dropped, a Goodbye is the last it gets.
     pub fn end(&self, device: DeviceId, end: End) {
-        let link = self.links.write().ok().and_then(|mut links| links.remove(&device));
+        let link = self
+            .links
+            .write()
+            .ok()
+            .and_then(|mut links| links.remove(&device));
         if let Some(link) = link {
             link.end(end);
         }
@@ -90,7 +95,11 @@ impl Fleet {
 
     /// Ends every stream with a Goodbye, each told to come back after its own part of `spread_ms`.
     pub fn end_all(&self, reason: GoodbyeReason, after_ms: i64, spread_ms: i64) {
-        let links = self.links.write().map(|mut links| std::mem::take(&mut *links)).unwrap_or_default();
+        let links = self
+            .links
+            .write()
+            .map(|mut links| std::mem::take(&mut *links))
+            .unwrap_or_default();
         let count = i64::try_from(links.len()).unwrap_or(i64::MAX).max(1);
         for (number, link) in (0_i64..).zip(links.into_values()) {
             let part = spread_ms.saturating_mul(number) / count;
@@ -127,7 +136,9 @@ impl Fleet {
     /// A stream is gone. Only its own place is given up, not that of one that superseded it.
     pub fn leave(&self, link: &Arc<Link>) {
         if let Ok(mut links) = self.links.write()
-            && links.get(&link.device).is_some_and(|now| Arc::ptr_eq(now, link))
+            && links
+                .get(&link.device)
+                .is_some_and(|now| Arc::ptr_eq(now, link))
         {
             links.remove(&link.device);
         }
@@ -137,14 +148,20 @@ impl Fleet {
     }
 
     fn all(&self) -> Vec<Arc<Link>> {
-        self.links.read().map(|links| links.values().cloned().collect()).unwrap_or_default()
+        self.links
+            .read()
+            .map(|links| links.values().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Signs of life to store: devices that left with their last one, devices that are here with `now_ms`, because
     /// the connection's own keep-alive holds them.
     fn take_seen(&self, now_ms: i64) -> Vec<(DeviceId, i64)> {
-        let mut seen: HashMap<DeviceId, i64> =
-            self.departed.lock().map(|mut departed| std::mem::take(&mut *departed)).unwrap_or_default();
+        let mut seen: HashMap<DeviceId, i64> = self
+            .departed
+            .lock()
+            .map(|mut departed| std::mem::take(&mut *departed))
+            .unwrap_or_default();
         seen.extend(self.all().iter().map(|link| (link.device, now_ms)));
         let mut seen: Vec<_> = seen.into_iter().collect();
         seen.sort_unstable();

@@ -18,7 +18,10 @@ use chasqui_store::request::Request;
 pub fn text(field: &str, value: &str, min: usize, max: usize) -> Result<(), Status> {
     let count = value.chars().count();
     if !(min..=max).contains(&count) {
-        return Err(bad_field(field, format!("has {count} characters, {min} to {max} are allowed")));
+        return Err(bad_field(
+            field,
+            format!("has {count} characters, {min} to {max} are allowed"),
+        ));
     }
     if value.contains('\0') {
         return Err(bad_field(field, "holds a NUL character: remove it"));
@@ -43,7 +46,9 @@ pub fn line(field: &str, value: &str, min: usize, max: usize) -> Result<(), Stat
 /// # Errors
 /// INVALID_ARGUMENT naming the field.
 pub fn id<T: FromStr<Err = Invalid>>(field: &str, value: &str) -> Result<T, Status> {
-    value.parse().map_err(|invalid: Invalid| bad_field(field, invalid.why.en))
+    value
+        .parse()
+        .map_err(|invalid: Invalid| bad_field(field, invalid.why.en))
 }
 
 /// A `request_id`: a UUIDv7, as the API promises, so that kept answers lie in the order of time.
@@ -53,7 +58,10 @@ pub fn id<T: FromStr<Err = Invalid>>(field: &str, value: &str) -> Result<T, Stat
 pub fn request_id(value: &str) -> Result<String, Status> {
     let id: chasqui_domain::ids::RequestId = id("request_id", value)?;
     if id.0.get_version_num() != 7 {
-        return Err(bad_field("request_id", "is not a UUID of version 7: make a fresh one for each new request"));
+        return Err(bad_field(
+            "request_id",
+            "is not a UUID of version 7: make a fresh one for each new request",
+        ));
     }
     Ok(id.to_string())
 }

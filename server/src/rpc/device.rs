@@ -7,10 +7,11 @@ use chasqui_domain::search;
 use chasqui_proto::error::{bad_field, status};
 use chasqui_proto::v1::device_service_server::DeviceService;
 use chasqui_proto::v1::{
-    AdministrativeFacts, Device, DeviceState, GetDeviceRequest, GetDeviceResponse, GoodbyeReason, ListDevicesRequest,
-    ListDevicesResponse, ListQuarantineRequest, ListQuarantineResponse, Quarantine, QuarantineDecision,
-    ResolveQuarantineRequest, ResolveQuarantineResponse, RevokeDeviceRequest, RevokeDeviceResponse,
-    SetAdministrativeFactsRequest, SetAdministrativeFactsResponse,
+    AdministrativeFacts, Device, DeviceState, GetDeviceRequest, GetDeviceResponse, GoodbyeReason,
+    ListDevicesRequest, ListDevicesResponse, ListQuarantineRequest, ListQuarantineResponse,
+    Quarantine, QuarantineDecision, ResolveQuarantineRequest, ResolveQuarantineResponse,
+    RevokeDeviceRequest, RevokeDeviceResponse, SetAdministrativeFactsRequest,
+    SetAdministrativeFactsResponse,
 };
 use chasqui_store::Tx;
 use chasqui_store::device::{self, Facts, State};
@@ -41,14 +42,18 @@ impl DeviceService for Service {
         let state = decode_state(request.state)?;
         let filter = format!("{} {:?}", request.state, request.text);
         let page = page(&request.page, "ListDevices", &filter)?;
-        let after = page.after_parts::<2>()?.map(|[host, id]| (host.to_owned(), id.to_owned()));
+        let after = page
+            .after_parts::<2>()?
+            .map(|[host, id]| (host.to_owned(), id.to_owned()));
         let folded = search::fold(&request.text);
         let limit = page.limit();
         let mut rows = self
             .0
             .store
             .read(move |tx| {
-                let after = after.as_ref().map(|(host, id)| (host.as_str(), id.as_str()));
+                let after = after
+                    .as_ref()
+                    .map(|(host, id)| (host.as_str(), id.as_str()));
                 Ok::<_, Failure>(device::list(tx, after, &folded, state, limit)?)
             })
             .await?;
@@ -59,17 +64,22 @@ impl DeviceService for Service {
         }))
     }
 
-    async fn get_device(&self, request: Request<GetDeviceRequest>) -> Result<Response<GetDeviceResponse>, Status> {
+    async fn get_device(
+        &self,
+        request: Request<GetDeviceRequest>,
+    ) -> Result<Response<GetDeviceResponse>, Status> {
         let caller = auth::person(&request)?;
         let name = request.into_inner().device;
         check::line("device", &name, 1, 253)?;
-        let found = self
-            .0
-            .store
-            .read(move |tx| find(tx, &name))
-            .await?;
+        let found = self.0.store.read(move |tx| find(tx, &name)).await?;
         let mut device = encode(&self.0, &found);
-        let staff = [Role::Technician, Role::Lead, Role::Coordinator, Role::Administrator, Role::Auditor];
+        let staff = [
+            Role::Technician,
+            Role::Lead,
+            Role::Coordinator,
+            Role::Administrator,
+            Role::Auditor,
+        ];
         if !caller.roles.has_any(&staff) {
             device = Device {
                 id: device.id,
@@ -83,7 +93,9 @@ impl DeviceService for Service {
                 ..Device::default()
             };
         }
-        Ok(Response::new(GetDeviceResponse { device: Some(device) }))
+        Ok(Response::new(GetDeviceResponse {
+            device: Some(device),
+        }))
     }
 
     async fn set_administrative_facts(
@@ -102,7 +114,16 @@ impl DeviceService for Service {
                 let mut found = get(tx, id)?;
                 if found.facts != facts {
                     device::set_facts(tx, &found, &facts, now_ms)?;
-                    append(tx, id, "device.facts_set", &actor, now_ms, None, changed_facts(&found.facts, &facts), None)?;
+                    append(
+                        tx,
+                        id,
+                        "device.facts_set",
+                        &actor,
+                        now_ms,
+                        None,
+                        changed_facts(&found.facts, &facts),
+                        None,
+                    )?;
                     found.facts = facts.clone();
                 }
                 Ok::<_, Failure>(found)
@@ -128,7 +149,15 @@ impl DeviceService for Service {
             .write(move |tx| {
                 let mut found = get(tx, id)?;
                 if found.state != State::Revoked {
-                    set_state(tx, id, State::Revoked, "device.revoked", &actor, now_ms, &reason)?;
+                    set_state(
+                        tx,
+                        id,
+                        State::Revoked,
+                        "device.revoked",
+                        &actor,
+                        now_ms,
+                        &reason,
+                    )?;
                     device::resolve_quarantines(tx, &device_id, "revoke", &actor, now_ms)?;
                     found.state = State::Revoked;
                 }
@@ -154,9 +183,13 @@ impl DeviceService for Service {
         let mut rows = self
             .0
             .store
-            .read(move |tx| Ok::<_, Failure>(device::open_quarantines(tx, (after.0, &after.1), limit)?))
+            .read(move |tx| {
+                Ok::<_, Failure>(device::open_quarantines(tx, (after.0, &after.1), limit)?)
+            })
             .await?;
-        let info = page.cut(&mut rows, |row| vec![row.seen_at_ms.to_string(), row.id.clone()]);
+        let info = page.cut(&mut rows, |row| {
+            vec![row.seen_at_ms.to_string(), row.id.clone()]
+        });
         Ok(Response::new(ListQuarantineResponse {
             items: rows.into_iter().map(encode_quarantine).collect(),
             page: Some(info),
@@ -171,12 +204,15 @@ impl DeviceService for Service {
         let now_ms = clock::now_ms();
         let actor = auth::person(&request)?.id.to_string();
         let request = request.into_inner();
-        let quarantine_id = check::id::<chasqui_domain::ids::EventId>("quarantine_id", &request.quarantine_id)?;
+        let quarantine_id =
+            check::id::<chasqui_domain::ids::EventId>("quarantine_id", &request.quarantine_id)?;
         check::text("reason", &request.reason, 3, 1_000)?;
         let (state, kind, resolution) = match request.decision() {
             QuarantineDecision::Release => (State::Active, "device.released", "release"),
             QuarantineDecision::Revoke => (State::Revoked, "device.revoked", "revoke"),
-            QuarantineDecision::Unspecified => return Err(bad_field("decision", "say release or revoke")),
+            QuarantineDecision::Unspecified => {
+                return Err(bad_field("decision", "say release or revoke"));
+            }
         };
         let found = ctx
             .store
@@ -227,7 +263,16 @@ pub(crate) fn set_state(
     reason: &str,
 ) -> Result<(), Failure> {
     device::set_state(tx, &id.to_string(), state, reason, now_ms)?;
-    append(tx, id, kind, actor, now_ms, Some(state), json!({}), Some(reason))
+    append(
+        tx,
+        id,
+        kind,
+        actor,
+        now_ms,
+        Some(state),
+        json!({}),
+        Some(reason),
+    )
 }
 
 /// Makes a changed standing count at once: forgets what was remembered and ends the stream before anything that waits in
@@ -254,7 +299,11 @@ fn find(tx: &mut Tx, name: &str) -> Result<device::Device, Failure> {
     let mut found = device::by_name(tx, name, CANDIDATES)?;
     if found.len() > 1 {
         // Two rows of one machine that enrolled anew: the revoked one is not meant.
-        let active: Vec<_> = found.iter().filter(|device| device.state == State::Active).cloned().collect();
+        let active: Vec<_> = found
+            .iter()
+            .filter(|device| device.state == State::Active)
+            .cloned()
+            .collect();
         if active.len() == 1 {
             found = active;
         }
@@ -404,7 +453,10 @@ fn decode_state(state: i32) -> Result<Option<State>, Status> {
         Ok(DeviceState::Active) => Ok(Some(State::Active)),
         Ok(DeviceState::Revoked) => Ok(Some(State::Revoked)),
         Ok(DeviceState::Quarantined) => Ok(Some(State::Quarantined)),
-        Err(_) => Err(bad_field("state", "is a state this coordinator does not know")),
+        Err(_) => Err(bad_field(
+            "state",
+            "is a state this coordinator does not know",
+        )),
     }
 }
 
@@ -428,8 +480,19 @@ mod tests {
     #[test]
     fn a_purchase_date_is_a_day_that_was() {
         let now_ms = 1_800_000_000_000; // 2027-01-15
-        assert_eq!(check_purchase_date("2021-02-28", now_ms).unwrap(), "2021-02-28");
-        for bad in ["2021-02-29", "2021-2-28", "28/02/2021", "1979-12-31", "2027-02-01", "2021-02-28T00:00", "x"] {
+        assert_eq!(
+            check_purchase_date("2021-02-28", now_ms).unwrap(),
+            "2021-02-28"
+        );
+        for bad in [
+            "2021-02-29",
+            "2021-2-28",
+            "28/02/2021",
+            "1979-12-31",
+            "2027-02-01",
+            "2021-02-28T00:00",
+            "x",
+        ] {
             assert!(check_purchase_date(bad, now_ms).is_err(), "{bad}");
         }
     }

@@ -5,12 +5,14 @@ use chasqui_base::{clock, fault_point};
 use chasqui_domain::ids::DeviceId;
 use chasqui_proto::error::{bad_field, status};
 use chasqui_proto::v1::enrolment_service_server::EnrolmentService;
-use chasqui_proto::v1::{EnrolRequest, EnrolResponse, RenewCertificateRequest, RenewCertificateResponse};
+use chasqui_proto::v1::{
+    EnrolRequest, EnrolResponse, RenewCertificateRequest, RenewCertificateResponse,
+};
+use chasqui_store::Tx;
 use chasqui_store::device::{self, NewDevice, State};
 use chasqui_store::enrolment_token;
 use chasqui_store::event::{self, NewEvent};
 use chasqui_store::request::{self, Request as Once};
-use chasqui_store::Tx;
 use prost::Message;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -37,14 +39,20 @@ const RENEWAL_WINDOW_MS: i64 = 2 * clock::DAY_MS;
 
 #[tonic::async_trait]
 impl EnrolmentService for Service {
-    async fn enrol(&self, request: Request<EnrolRequest>) -> Result<Response<EnrolResponse>, Status> {
+    async fn enrol(
+        &self,
+        request: Request<EnrolRequest>,
+    ) -> Result<Response<EnrolResponse>, Status> {
         let ctx = self.0.clone();
         let now_ms = clock::now_ms();
         let source = (Scope::EnrolSource, auth::peer(&request)?.source());
         ctx.auth.limits.check(&source, now_ms)?;
         let request = request.into_inner();
         if request.token.is_empty() || request.token.len() > MAX_TOKEN {
-            return Err(bad_field("token", format!("1 to {MAX_TOKEN} bytes: copy the whole token")));
+            return Err(bad_field(
+                "token",
+                format!("1 to {MAX_TOKEN} bytes: copy the whole token"),
+            ));
         }
         check_host_name(&request.host_name)?;
         check::line("agent_version", &request.agent_version, 1, 64)?;
@@ -145,8 +153,8 @@ impl EnrolmentService for Service {
         let answer = ctx
             .store
             .write(move |tx| {
-                let standing =
-                    device::standing(tx, &id.to_string())?.ok_or_else(|| auth::device_unknown(id))?;
+                let standing = device::standing(tx, &id.to_string())?
+                    .ok_or_else(|| auth::device_unknown(id))?;
                 auth::check_standing(id, &standing, &fingerprint)?;
                 request::idempotent(tx, &once, |tx| {
                     let issued = issue(tx, &inner, id, &key, now_ms, days)?;
@@ -202,7 +210,14 @@ impl Attempt {
                 (self.fresh_id, "device.enrolled")
             }
         };
-        let issued = issue(tx, ctx, id, &self.key, self.now_ms, ctx.config.devices.certificate_days)?;
+        let issued = issue(
+            tx,
+            ctx,
+            id,
+            &self.key,
+            self.now_ms,
+            ctx.config.devices.certificate_days,
+        )?;
         record(tx, id, kind, Some(&token_id), &issued, self.now_ms)?;
         let response = EnrolResponse {
             device_id: id.to_string(),
@@ -217,16 +232,30 @@ impl Attempt {
     /// Spends one use of the token, or says which of its ends was reached.
     fn spend(&self, tx: &mut Tx) -> Result<String, Failure> {
         let refuse = |reason: &str, message: &str| {
-            Failure::from(status(Code::PermissionDenied, reason, message.to_owned(), &[]))
+            Failure::from(status(
+                Code::PermissionDenied,
+                reason,
+                message.to_owned(),
+                &[],
+            ))
         };
         let Some(token) = enrolment_token::by_digest(tx, &self.token_digest)? else {
-            return Err(refuse("TOKEN_UNKNOWN", "no such enrolment token: copy it whole, or ask for a new one"));
+            return Err(refuse(
+                "TOKEN_UNKNOWN",
+                "no such enrolment token: copy it whole, or ask for a new one",
+            ));
         };
         if token.revoked_at_ms.is_some() {
-            return Err(refuse("TOKEN_REVOKED", "this enrolment token was revoked: ask for a new one"));
+            return Err(refuse(
+                "TOKEN_REVOKED",
+                "this enrolment token was revoked: ask for a new one",
+            ));
         }
         if token.expires_at_ms <= self.now_ms {
-            return Err(refuse("TOKEN_EXPIRED", "this enrolment token has ended: ask for a new one"));
+            return Err(refuse(
+                "TOKEN_EXPIRED",
+                "this enrolment token has ended: ask for a new one",
+            ));
         }
         if !enrolment_token::spend(tx, &token.id, self.now_ms)? {
             return Err(refuse(
@@ -291,7 +320,8 @@ fn record(
 }
 
 fn refuse_unless_active(tx: &mut Tx, id: DeviceId) -> Result<(), Failure> {
-    let standing = device::standing(tx, &id.to_string())?.ok_or_else(|| auth::device_unknown(id))?;
+    let standing =
+        device::standing(tx, &id.to_string())?.ok_or_else(|| auth::device_unknown(id))?;
     match standing.state {
         State::Active => Ok(()),
         State::Quarantined => Err(auth::quarantined(id).into()),
@@ -301,7 +331,10 @@ fn refuse_unless_active(tx: &mut Tx, id: DeviceId) -> Result<(), Failure> {
 
 fn read_request(der: &[u8]) -> Result<RequestedKey, Status> {
     if der.len() > MAX_REQUEST {
-        return Err(bad_field("certificate_request", format!("has {} bytes, at most {MAX_REQUEST} are allowed", der.len())));
+        return Err(bad_field(
+            "certificate_request",
+            format!("has {} bytes, at most {MAX_REQUEST} are allowed", der.len()),
+        ));
     }
     RequestedKey::read(der).map_err(|cause| bad_field("certificate_request", cause.to_string()))
 }

@@ -5,8 +5,9 @@ use chasqui_domain::ids::TokenId;
 use chasqui_proto::error::bad_field;
 use chasqui_proto::v1::enrolment_token_service_server::EnrolmentTokenService;
 use chasqui_proto::v1::{
-    CreateEnrolmentTokenRequest, CreateEnrolmentTokenResponse, EnrolmentToken, ListEnrolmentTokensRequest,
-    ListEnrolmentTokensResponse, RevokeEnrolmentTokenRequest, RevokeEnrolmentTokenResponse,
+    CreateEnrolmentTokenRequest, CreateEnrolmentTokenResponse, EnrolmentToken,
+    ListEnrolmentTokensRequest, ListEnrolmentTokensResponse, RevokeEnrolmentTokenRequest,
+    RevokeEnrolmentTokenResponse,
 };
 use chasqui_store::event::{self, NewEvent};
 use chasqui_store::{enrolment_token, request};
@@ -48,7 +49,10 @@ impl EnrolmentTokenService for Service {
             return Err(bad_field("valid_for_ms", "1 minute to 90 days are allowed"));
         }
         if !(1..=MAX_USES).contains(&request.max_uses) {
-            return Err(bad_field("max_uses", format!("1 to {MAX_USES} are allowed")));
+            return Err(bad_field(
+                "max_uses",
+                format!("1 to {MAX_USES} are allowed"),
+            ));
         }
         let secret = Secret::fresh("che")?;
         let digest = secret.digest.clone();

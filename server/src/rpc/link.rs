@@ -9,9 +9,10 @@ mod stream;
 use chasqui_proto::error::bad_field;
 use chasqui_proto::v1::link_service_server::LinkService;
 use chasqui_proto::v1::{
-    AgentMessage, FetchOrdersRequest, FetchOrdersResponse, FetchTrustDocumentsRequest, FetchTrustDocumentsResponse,
-    OfferInventoryRequest, OfferInventoryResponse, OutputChunk, ReportInventoryRequest, ReportInventoryResponse,
-    SendOutputResponse, SubmitResultRequest, SubmitResultResponse,
+    AgentMessage, FetchOrdersRequest, FetchOrdersResponse, FetchTrustDocumentsRequest,
+    FetchTrustDocumentsResponse, OfferInventoryRequest, OfferInventoryResponse, OutputChunk,
+    ReportInventoryRequest, ReportInventoryResponse, SendOutputResponse, SubmitResultRequest,
+    SubmitResultResponse,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -32,10 +33,18 @@ pub struct Service(pub Context);
 impl LinkService for Service {
     type ConnectStream = LinkStream;
 
-    async fn connect(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<LinkStream>, Status> {
+    async fn connect(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<LinkStream>, Status> {
         let device = auth::device(&request)?;
         let source = auth::peer(&request)?.source();
-        Ok(Response::new(LinkStream::new(self.0.clone(), device, source, request.into_inner())))
+        Ok(Response::new(LinkStream::new(
+            self.0.clone(),
+            device,
+            source,
+            request.into_inner(),
+        )))
     }
 
     async fn send_output(
@@ -52,7 +61,13 @@ impl LinkService for Service {
             };
             let Some(chunk) = chunk else { break };
             if chunk.data.len() > MAX_CHUNK {
-                return Err(bad_field("data", format!("has {} bytes, at most {MAX_CHUNK} are allowed", chunk.data.len())));
+                return Err(bad_field(
+                    "data",
+                    format!(
+                        "has {} bytes, at most {MAX_CHUNK} are allowed",
+                        chunk.data.len()
+                    ),
+                ));
             }
             let last = chunk.last;
             kept_bytes = order::output(&self.0, &device, chunk).await?;
@@ -68,7 +83,9 @@ impl LinkService for Service {
         request: Request<OfferInventoryRequest>,
     ) -> Result<Response<OfferInventoryResponse>, Status> {
         let device = auth::device(&request)?;
-        inventory::offer(&self.0, &device, request.into_inner()).await.map(Response::new)
+        inventory::offer(&self.0, &device, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn report_inventory(
@@ -76,7 +93,9 @@ impl LinkService for Service {
         request: Request<ReportInventoryRequest>,
     ) -> Result<Response<ReportInventoryResponse>, Status> {
         let device = auth::device(&request)?;
-        inventory::report(&self.0, &device, request.into_inner()).await.map(Response::new)
+        inventory::report(&self.0, &device, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn submit_result(
@@ -84,7 +103,9 @@ impl LinkService for Service {
         request: Request<SubmitResultRequest>,
     ) -> Result<Response<SubmitResultResponse>, Status> {
         let device = auth::device(&request)?;
-        order::submit_result(&self.0, &device, request.into_inner()).await.map(Response::new)
+        order::submit_result(&self.0, &device, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn fetch_trust_documents(
@@ -92,7 +113,9 @@ impl LinkService for Service {
         request: Request<FetchTrustDocumentsRequest>,
     ) -> Result<Response<FetchTrustDocumentsResponse>, Status> {
         let device = auth::device(&request)?;
-        trust::fetch(&self.0, &device, request.into_inner()).await.map(Response::new)
+        trust::fetch(&self.0, &device, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn fetch_orders(

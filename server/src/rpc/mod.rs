@@ -49,23 +49,49 @@ pub const ORDER: usize = 16 * 1024 * 1024;
 /// What the agents' listener serves.
 pub fn agents(ctx: &Context) -> Routes {
     Routes::default()
-        .add_service(EnrolmentServiceServer::new(enrolment::Service(ctx.clone())).max_decoding_message_size(SMALL))
+        .add_service(
+            EnrolmentServiceServer::new(enrolment::Service(ctx.clone()))
+                .max_decoding_message_size(SMALL),
+        )
         .add_service(link::Routes::new(link::Service(ctx.clone())))
 }
 
 /// What the people's listener serves. A new feature adds its line here.
 pub fn people(ctx: &Context) -> Routes {
     Routes::default()
-        .add_service(SessionServiceServer::new(session::Service(ctx.clone())).max_decoding_message_size(SMALL))
-        .add_service(PersonServiceServer::new(person::Service(ctx.clone())).max_decoding_message_size(SMALL))
         .add_service(
-            EnrolmentTokenServiceServer::new(enrolment_token::Service(ctx.clone())).max_decoding_message_size(SMALL),
+            SessionServiceServer::new(session::Service(ctx.clone()))
+                .max_decoding_message_size(SMALL),
         )
-        .add_service(DeviceServiceServer::new(device::Service(ctx.clone())).max_decoding_message_size(SMALL))
-        .add_service(TicketServiceServer::new(ticket::Service(ctx.clone())).max_decoding_message_size(TEXT))
-        .add_service(OrderServiceServer::new(order::Service(ctx.clone())).max_decoding_message_size(ORDER))
-        .add_service(TrustServiceServer::new(trust::Service(ctx.clone())).max_decoding_message_size(DOCUMENT))
-        .add_service(InventoryServiceServer::new(inventory::Service(ctx.clone())).max_decoding_message_size(SMALL))
-        .add_service(RetirementServiceServer::new(retirement::Service(ctx.clone())).max_decoding_message_size(SMALL))
-        .add_service(LogServiceServer::new(log::Service(ctx.clone())).max_decoding_message_size(SMALL))
+        .add_service(
+            PersonServiceServer::new(person::Service(ctx.clone())).max_decoding_message_size(SMALL),
+        )
+        .add_service(
+            EnrolmentTokenServiceServer::new(enrolment_token::Service(ctx.clone()))
+                .max_decoding_message_size(SMALL),
+        )
+        .add_service(
+            DeviceServiceServer::new(device::Service(ctx.clone())).max_decoding_message_size(SMALL),
+        )
+        .add_service(
+            TicketServiceServer::new(ticket::Service(ctx.clone())).max_decoding_message_size(TEXT),
+        )
+        .add_service(
+            OrderServiceServer::new(order::Service(ctx.clone())).max_decoding_message_size(ORDER),
+        )
+        .add_service(
+            TrustServiceServer::new(trust::Service(ctx.clone()))
+                .max_decoding_message_size(DOCUMENT),
+        )
+        .add_service(
+            InventoryServiceServer::new(inventory::Service(ctx.clone()))
+                .max_decoding_message_size(SMALL),
+        )
+        .add_service(
+            RetirementServiceServer::new(retirement::Service(ctx.clone()))
+                .max_decoding_message_size(SMALL),
+        )
+        .add_service(
+            LogServiceServer::new(log::Service(ctx.clone())).max_decoding_message_size(SMALL),
+        )
 }

@@ -34,7 +34,9 @@ pub struct Page {
 /// # Errors
 /// INVALID_ARGUMENT / PAGE_TOKEN_INVALID when the token is not one of this query.
 pub fn page(request: &Option<PageRequest>, query: &str, filter: &str) -> Result<Page, Status> {
-    let (size, token) = request.as_ref().map_or((0, ""), |page| (page.page_size, page.page_token.as_str()));
+    let (size, token) = request
+        .as_ref()
+        .map_or((0, ""), |page| (page.page_size, page.page_token.as_str()));
     let size = match i64::from(size) {
         0 => DEFAULT_SIZE,
         size => size.min(MAX_SIZE),
@@ -123,7 +125,9 @@ fn read(token: &str, tie: [u8; TIE]) -> Option<Vec<String>> {
     if *given != tie {
         return None;
     }
-    let key = std::str::from_utf8(key).ok().filter(|key| !key.contains('\0'))?;
+    let key = std::str::from_utf8(key)
+        .ok()
+        .filter(|key| !key.contains('\0'))?;
     Some(key.split(SEPARATOR).map(str::to_owned).collect())
 }
 
@@ -143,7 +147,10 @@ mod tests {
     #[test]
     fn a_token_leads_on_in_its_own_query_alone() {
         let first = page(&ask(2, ""), "ListThings", "state=open").unwrap();
-        assert_eq!((first.size, first.limit(), first.after_parts::<2>().unwrap()), (2, 3, None));
+        assert_eq!(
+            (first.size, first.limit(), first.after_parts::<2>().unwrap()),
+            (2, 3, None)
+        );
         let mut rows = vec!["a", "b", "c"];
         let info = first.cut(&mut rows, |row| vec!["7".to_owned(), (*row).to_owned()]);
         assert_eq!(rows, ["a", "b"]);
@@ -155,7 +162,10 @@ mod tests {
             assert_eq!(reason_of(&refused).as_deref(), Some("PAGE_TOKEN_INVALID"));
         }
         for damaged in ["x", "!!", &token[1..], &"A".repeat(600)] {
-            assert!(page(&ask(2, damaged), "ListThings", "state=open").is_err(), "{damaged}");
+            assert!(
+                page(&ask(2, damaged), "ListThings", "state=open").is_err(),
+                "{damaged}"
+            );
         }
     }
 

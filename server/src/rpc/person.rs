@@ -6,8 +6,8 @@ use chasqui_domain::role::{Role, Roles};
 use chasqui_proto::error::{bad_field, status};
 use chasqui_proto::v1::person_service_server::PersonService;
 use chasqui_proto::v1::{
-    CreatePersonRequest, CreatePersonResponse, ListPersonsRequest, ListPersonsResponse, SetPasswordRequest,
-    SetPasswordResponse, SetPersonDisabledRequest, SetPersonDisabledResponse,
+    CreatePersonRequest, CreatePersonResponse, ListPersonsRequest, ListPersonsResponse,
+    SetPasswordRequest, SetPasswordResponse, SetPersonDisabledRequest, SetPersonDisabledResponse,
 };
 use chasqui_store::event::{self, NewEvent};
 use chasqui_store::{Tx, person, request, session};
@@ -43,8 +43,18 @@ impl PersonService for Service {
         // one, and the first one's password holds; a fast digest of it must not lie in a table.
         let mut keyed = request.clone();
         keyed.password = String::new();
-        let key = request_key(&actor, "PersonService/CreatePerson", &keyed, |m| &mut m.request_id, now_ms)?;
-        let password_hash = ctx.auth.hasher.hash(Zeroizing::new(request.password)).await?;
+        let key = request_key(
+            &actor,
+            "PersonService/CreatePerson",
+            &keyed,
+            |m| &mut m.request_id,
+            now_ms,
+        )?;
+        let password_hash = ctx
+            .auth
+            .hasher
+            .hash(Zeroizing::new(request.password))
+            .await?;
         let new = person::Person {
             id: clock::new_id().to_string(),
             login: request.login,
@@ -59,7 +69,9 @@ impl PersonService for Service {
             .write(move |tx| {
                 request::idempotent(tx, &key, |tx| {
                     create(tx, &new, &actor)?;
-                    let response = CreatePersonResponse { person: Some(encode(&new)) };
+                    let response = CreatePersonResponse {
+                        person: Some(encode(&new)),
+                    };
                     Ok::<_, Failure>(response.encode_to_vec())
                 })
             })
@@ -72,7 +84,10 @@ impl PersonService for Service {
         request: Request<ListPersonsRequest>,
     ) -> Result<Response<ListPersonsResponse>, Status> {
         let page = page(&request.into_inner().page, "ListPersons", "")?;
-        let after = page.after_parts::<1>()?.map(|[key]| key.to_owned()).unwrap_or_default();
+        let after = page
+            .after_parts::<1>()?
+            .map(|[key]| key.to_owned())
+            .unwrap_or_default();
         let limit = i64::from(page.limit());
         let mut rows = self
             .0
@@ -93,13 +108,21 @@ impl PersonService for Service {
         let ctx = &self.0;
         let now_ms = clock::now_ms();
         let caller = auth::person(&request)?;
-        let SetPasswordRequest { person_id, old_password, new_password } = request.into_inner();
-        let (old_password, new_password) = (Zeroizing::new(old_password), Zeroizing::new(new_password));
+        let SetPasswordRequest {
+            person_id,
+            old_password,
+            new_password,
+        } = request.into_inner();
+        let (old_password, new_password) =
+            (Zeroizing::new(old_password), Zeroizing::new(new_password));
         let id: PersonId = check::id("person_id", &person_id)?;
         password::check("new_password", &new_password)?;
         let own = id == caller.id;
         if !own && !caller.roles.has(Role::Administrator) {
-            return Err(denied("PASSWORD_OF_ANOTHER", "only an administrator sets another person's password"));
+            return Err(denied(
+                "PASSWORD_OF_ANOTHER",
+                "only an administrator sets another person's password",
+            ));
         }
         let wanted = person_id.clone();
         let found = ctx
@@ -109,9 +132,20 @@ impl PersonService for Service {
             .ok_or_else(|| not_found("person", &person_id))?;
         if own {
             // A session left open on a desk must not become a way to guess the password.
-            let account = (Scope::LoginAccount, auth::digest(&person::login_key(&found.login)));
-            ctx.auth.limits.take(&ctx.store, &[account.clone()], now_ms).await?;
-            if !ctx.auth.hasher.verify(old_password, Some(found.password_hash)).await? {
+            let account = (
+                Scope::LoginAccount,
+                auth::digest(&person::login_key(&found.login)),
+            );
+            ctx.auth
+                .limits
+                .take(&ctx.store, std::slice::from_ref(&account), now_ms)
+                .await?;
+            if !ctx
+                .auth
+                .hasher
+                .verify(old_password, Some(found.password_hash))
+                .await?
+            {
                 return Err(status(
                     Code::PermissionDenied,
                     "OLD_PASSWORD_WRONG",
@@ -127,7 +161,14 @@ impl PersonService for Service {
             .write(move |tx| {
                 person::set_password(tx, &person_id, &hash, now_ms)?;
                 let ended = session::end_of_person(tx, &person_id)?;
-                changed(tx, &person_id, "person.password_set", &actor, now_ms, json!({"sessions_ended": ended}))
+                changed(
+                    tx,
+                    &person_id,
+                    "person.password_set",
+                    &actor,
+                    now_ms,
+                    json!({"sessions_ended": ended}),
+                )
             })
             .await?;
         ctx.auth.sessions.changed(id);
@@ -141,12 +182,16 @@ impl PersonService for Service {
         let ctx = &self.0;
         let now_ms = clock::now_ms();
         let actor = auth::person(&request)?.id.to_string();
-        let SetPersonDisabledRequest { person_id, disabled } = request.into_inner();
+        let SetPersonDisabledRequest {
+            person_id,
+            disabled,
+        } = request.into_inner();
         let id: PersonId = check::id("person_id", &person_id)?;
         let after = ctx
             .store
             .write(move |tx| {
-                let mut found = person::get(tx, &person_id)?.ok_or_else(|| not_found("person", &person_id))?;
+                let mut found =
+                    person::get(tx, &person_id)?.ok_or_else(|| not_found("person", &person_id))?;
                 if found.disabled == disabled {
                     return Ok::<_, Failure>(found);
                 }
@@ -161,15 +206,32 @@ impl PersonService for Service {
                     }
                 }
                 person::set_disabled(tx, &person_id, disabled, now_ms)?;
-                let kind = if disabled { "person.disabled" } else { "person.enabled" };
-                let ended = if disabled { session::end_of_person(tx, &person_id)? } else { 0 };
-                changed(tx, &person_id, kind, &actor, now_ms, json!({"sessions_ended": ended}))?;
+                let kind = if disabled {
+                    "person.disabled"
+                } else {
+                    "person.enabled"
+                };
+                let ended = if disabled {
+                    session::end_of_person(tx, &person_id)?
+                } else {
+                    0
+                };
+                changed(
+                    tx,
+                    &person_id,
+                    kind,
+                    &actor,
+                    now_ms,
+                    json!({"sessions_ended": ended}),
+                )?;
                 found.disabled = disabled;
                 Ok(found)
             })
             .await?;
         ctx.auth.sessions.changed(id);
-        Ok(Response::new(SetPersonDisabledResponse { person: Some(encode(&after)) }))
+        Ok(Response::new(SetPersonDisabledResponse {
+            person: Some(encode(&after)),
+        }))
     }
 }
 
@@ -210,16 +272,25 @@ pub(crate) fn create(tx: &mut Tx, new: &person::Person, actor: &str) -> Result<(
 /// INVALID_ARGUMENT naming `login`.
 pub(crate) fn check_login(login: &str) -> Result<(), Status> {
     check::line("login", login, 1, 64)?;
-    if login.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '@')) {
+    if login
+        .chars()
+        .all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '@'))
+    {
         Ok(())
     } else {
-        Err(bad_field("login", "write letters, digits, '.', '_', '-' and '@' only"))
+        Err(bad_field(
+            "login",
+            "write letters, digits, '.', '_', '-' and '@' only",
+        ))
     }
 }
 
 fn decode_roles(roles: &[i32]) -> Result<Roles, Status> {
     if roles.is_empty() || roles.len() > Role::ALL.len() {
-        return Err(bad_field("roles", format!("name 1 to {} roles", Role::ALL.len())));
+        return Err(bad_field(
+            "roles",
+            format!("name 1 to {} roles", Role::ALL.len()),
+        ));
     }
     roles
         .iter()

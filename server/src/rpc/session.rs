@@ -6,8 +6,8 @@ use chasqui_domain::role::Role as DomainRole;
 use chasqui_proto::error::{bad_field, status};
 use chasqui_proto::v1::session_service_server::SessionService;
 use chasqui_proto::v1::{
-    GetServerInfoRequest, GetServerInfoResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse, Person,
-    Role, WhoAmIRequest, WhoAmIResponse,
+    GetServerInfoRequest, GetServerInfoResponse, LoginRequest, LoginResponse, LogoutRequest,
+    LogoutResponse, Person, Role, WhoAmIRequest, WhoAmIResponse,
 };
 use chasqui_store::event::{self, NewEvent};
 use chasqui_store::{person, session};
@@ -28,7 +28,10 @@ const MAX_LOGIN: usize = 64;
 
 #[tonic::async_trait]
 impl SessionService for Service {
-    async fn login(&self, request: Request<LoginRequest>) -> Result<Response<LoginResponse>, Status> {
+    async fn login(
+        &self,
+        request: Request<LoginRequest>,
+    ) -> Result<Response<LoginResponse>, Status> {
         let ctx = &self.0;
         let now_ms = clock::now_ms();
         let peer = auth::peer(&request)?;
@@ -36,11 +39,20 @@ impl SessionService for Service {
         let password = Zeroizing::new(password);
         check::line("login", &login, 1, MAX_LOGIN)?;
         if password.is_empty() || password.len() > auth::password::MAX_BYTES {
-            return Err(bad_field("password", format!("1 to {} bytes", auth::password::MAX_BYTES)));
+            return Err(bad_field(
+                "password",
+                format!("1 to {} bytes", auth::password::MAX_BYTES),
+            ));
         }
-        let account = (Scope::LoginAccount, auth::digest(&person::login_key(&login)));
+        let account = (
+            Scope::LoginAccount,
+            auth::digest(&person::login_key(&login)),
+        );
         let source = (Scope::LoginSource, peer.source());
-        ctx.auth.limits.take(&ctx.store, &[account.clone(), source.clone()], now_ms).await?;
+        ctx.auth
+            .limits
+            .take(&ctx.store, &[account.clone(), source.clone()], now_ms)
+            .await?;
 
         let wanted = login.clone();
         let found = ctx
@@ -57,8 +69,12 @@ impl SessionService for Service {
         let secret = Secret::fresh("chs")?;
         let id = clock::new_id().to_string();
         let expires_at_ms = ctx.auth.sessions.expires_at_ms(now_ms);
-        let (person_id, hash, digest, client) =
-            (person.id.clone(), person.password_hash.clone(), secret.digest.clone(), peer.source());
+        let (person_id, hash, digest, client) = (
+            person.id.clone(),
+            person.password_hash.clone(),
+            secret.digest.clone(),
+            peer.source(),
+        );
         let begun = ctx
             .store
             .write(move |tx| {
@@ -96,7 +112,10 @@ impl SessionService for Service {
         }))
     }
 
-    async fn logout(&self, request: Request<LogoutRequest>) -> Result<Response<LogoutResponse>, Status> {
+    async fn logout(
+        &self,
+        request: Request<LogoutRequest>,
+    ) -> Result<Response<LogoutResponse>, Status> {
         let ctx = &self.0;
         let now_ms = clock::now_ms();
         let caller = auth::person(&request)?;
@@ -126,7 +145,10 @@ impl SessionService for Service {
         Ok(Response::new(LogoutResponse {}))
     }
 
-    async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Result<Response<WhoAmIResponse>, Status> {
+    async fn who_am_i(
+        &self,
+        request: Request<WhoAmIRequest>,
+    ) -> Result<Response<WhoAmIResponse>, Status> {
         let caller = auth::person(&request)?;
         let id = caller.id.to_string();
         let found = self
@@ -168,7 +190,11 @@ pub fn encode(person: &person::Person) -> Person {
         id: person.id.clone(),
         login: person.login.clone(),
         name: person.name.clone(),
-        roles: person.roles.iter().map(|role| encode_role(role).into()).collect(),
+        roles: person
+            .roles
+            .iter()
+            .map(|role| encode_role(role).into())
+            .collect(),
         disabled: person.disabled,
         created_at_ms: person.created_at_ms,
     }

@@ -12,7 +12,10 @@ sql!(
      ON CONFLICT (scope, subject) DO UPDATE SET failures = excluded.failures,
         window_start_ms = excluded.window_start_ms, blocked_until_ms = excluded.blocked_until_ms"
 );
-sql!(ATTEMPT_CLEAR, "DELETE FROM attempt_limits WHERE scope = $1 AND subject = $2");
+sql!(
+    ATTEMPT_CLEAR,
+    "DELETE FROM attempt_limits WHERE scope = $1 AND subject = $2"
+);
 sql!(
     ATTEMPT_TAKE_BACK,
     "UPDATE attempt_limits SET failures = failures - 1 WHERE scope = $1 AND subject = $2 AND failures > 0"
@@ -38,16 +41,29 @@ pub fn count(
     window_ms: i64,
 ) -> Result<Option<i64>, StoreError> {
     let found: Option<(i64, i64, i64)> =
-        tx.query_opt(&ATTEMPT_FIND, params![scope, subject], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        tx.query_opt(&ATTEMPT_FIND, params![scope, subject], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
     let (failures, start_ms, blocked_until_ms) = found.unwrap_or((0, now_ms, 0));
     if blocked_until_ms > now_ms {
         return Ok(Some(blocked_until_ms));
     }
     // A window from the future means that the clock went back; it must not count for ever.
     let running = blocked_until_ms == 0 && start_ms <= now_ms && now_ms - start_ms < window_ms;
-    let (failures, start_ms) = if running { (failures + 1, start_ms) } else { (1, now_ms) };
-    let blocked_until_ms = if failures > most { now_ms.saturating_add(window_ms) } else { 0 };
-    tx.execute(&ATTEMPT_SET, params![scope, subject, failures, start_ms, blocked_until_ms])?;
+    let (failures, start_ms) = if running {
+        (failures + 1, start_ms)
+    } else {
+        (1, now_ms)
+    };
+    let blocked_until_ms = if failures > most {
+        now_ms.saturating_add(window_ms)
+    } else {
+        0
+    };
+    tx.execute(
+        &ATTEMPT_SET,
+        params![scope, subject, failures, start_ms, blocked_until_ms],
+    )?;
     Ok((blocked_until_ms > 0).then_some(blocked_until_ms))
 }
 
@@ -56,7 +72,8 @@ pub fn count(
 /// # Errors
 /// As [`Tx::execute`].
 pub fn clear(tx: &mut Tx, scope: &str, subject: &str) -> Result<(), StoreError> {
-    tx.execute(&ATTEMPT_CLEAR, params![scope, subject]).map(|_| ())
+    tx.execute(&ATTEMPT_CLEAR, params![scope, subject])
+        .map(|_| ())
 }
 
 /// Takes one counted try back.
@@ -64,7 +81,8 @@ pub fn clear(tx: &mut Tx, scope: &str, subject: &str) -> Result<(), StoreError> 
 /// # Errors
 /// As [`Tx::execute`].
 pub fn take_back(tx: &mut Tx, scope: &str, subject: &str) -> Result<(), StoreError> {
-    tx.execute(&ATTEMPT_TAKE_BACK, params![scope, subject]).map(|_| ())
+    tx.execute(&ATTEMPT_TAKE_BACK, params![scope, subject])
+        .map(|_| ())
 }
 
 /// Forgets windows that began, and blocks that ended, before a moment.

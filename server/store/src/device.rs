@@ -36,10 +36,15 @@ impl FromStr for State {
     type Err = StoreError;
 
     fn from_str(text: &str) -> Result<Self, StoreError> {
-        [Self::Active, Self::Quarantined, Self::Revoked, Self::Retired]
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or_else(|| StoreError::Corrupt(format!("devices.state {text:?} is no state")))
+        [
+            Self::Active,
+            Self::Quarantined,
+            Self::Revoked,
+            Self::Retired,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == text)
+        .ok_or_else(|| StoreError::Corrupt(format!("devices.state {text:?} is no state")))
     }
 }
 
@@ -130,7 +135,10 @@ pub struct Hello {
     pub clock_offset_ms: i64,
 }
 
-sql!(DEVICE_STANDING, "SELECT fingerprint, state FROM devices WHERE id = $1");
+sql!(
+    DEVICE_STANDING,
+    "SELECT fingerprint, state FROM devices WHERE id = $1"
+);
 sql!(
     DEVICE_GET,
     "SELECT id, fingerprint, public_key, host_name, state, enrolled_at_ms, last_seen_at_ms, agent_version,
@@ -248,7 +256,9 @@ pub fn by_name(tx: &mut Tx, name: &str, limit: u32) -> Result<Vec<Device>, Store
     let mut after = (String::new(), String::new());
     loop {
         let page = list(tx, Some((&after.0, &after.1)), &folded, None, 500)?;
-        let Some(last) = page.last() else { return Ok(found) };
+        let Some(last) = page.last() else {
+            return Ok(found);
+        };
         after = (last.host_name.clone(), last.id.clone());
         found.extend(page.into_iter().filter(&same));
         if found.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
@@ -272,7 +282,13 @@ pub fn list(
     let (host_name, id) = after.unwrap_or(("", ""));
     tx.query(
         &DEVICE_LIST,
-        params![host_name, id, text::contains(folded), state.map_or("", State::as_str), limit],
+        params![
+            host_name,
+            id,
+            text::contains(folded),
+            state.map_or("", State::as_str),
+            limit
+        ],
         read,
     )
 }
@@ -326,8 +342,17 @@ pub fn enrolled_again(
 ///
 /// # Errors
 /// As [`Tx::execute`].
-pub fn set_state(tx: &mut Tx, id: &str, state: State, reason: &str, now_ms: i64) -> Result<(), StoreError> {
-    tx.execute(&DEVICE_SET_STATE, params![id, state.as_str(), reason, now_ms])?;
+pub fn set_state(
+    tx: &mut Tx,
+    id: &str,
+    state: State,
+    reason: &str,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    tx.execute(
+        &DEVICE_SET_STATE,
+        params![id, state.as_str(), reason, now_ms],
+    )?;
     if state == State::Revoked {
         tx.execute(&CERTIFICATE_REVOKE, params![id, now_ms])?;
     }
@@ -338,7 +363,12 @@ pub fn set_state(tx: &mut Tx, id: &str, state: State, reason: &str, now_ms: i64)
 ///
 /// # Errors
 /// As [`Tx::execute`].
-pub fn set_facts(tx: &mut Tx, device: &Device, facts: &Facts, now_ms: i64) -> Result<(), StoreError> {
+pub fn set_facts(
+    tx: &mut Tx,
+    device: &Device,
+    facts: &Facts,
+    now_ms: i64,
+) -> Result<(), StoreError> {
     tx.execute(
         &DEVICE_SET_FACTS,
         params![
@@ -507,8 +537,16 @@ pub fn quarantine(tx: &mut Tx, id: &str) -> Result<Option<Quarantine>, StoreErro
 ///
 /// # Errors
 /// As [`Tx::query`].
-pub fn open_quarantines(tx: &mut Tx, after: (i64, &str), limit: u32) -> Result<Vec<Quarantine>, StoreError> {
-    tx.query(&QUARANTINE_OPEN, params![after.0, after.1, limit], read_quarantine)
+pub fn open_quarantines(
+    tx: &mut Tx,
+    after: (i64, &str),
+    limit: u32,
+) -> Result<Vec<Quarantine>, StoreError> {
+    tx.query(
+        &QUARANTINE_OPEN,
+        params![after.0, after.1, limit],
+        read_quarantine,
+    )
 }
 
 /// Marks every open sighting of a device as decided.
@@ -522,7 +560,10 @@ pub fn resolve_quarantines(
     by: &str,
     now_ms: i64,
 ) -> Result<u64, StoreError> {
-    tx.execute(&QUARANTINE_RESOLVE, params![device_id, resolution, by, now_ms])
+    tx.execute(
+        &QUARANTINE_RESOLVE,
+        params![device_id, resolution, by, now_ms],
+    )
 }
 
 fn read(row: &Row<'_>) -> Result<Device, StoreError> {

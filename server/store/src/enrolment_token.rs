@@ -93,7 +93,11 @@ pub fn by_digest(tx: &mut Tx, digest: &str) -> Result<Option<EnrolmentToken>, St
 ///
 /// # Errors
 /// As [`Tx::query`].
-pub fn list(tx: &mut Tx, before_id: Option<&str>, limit: i64) -> Result<Vec<EnrolmentToken>, StoreError> {
+pub fn list(
+    tx: &mut Tx,
+    before_id: Option<&str>,
+    limit: i64,
+) -> Result<Vec<EnrolmentToken>, StoreError> {
     // Ids are hex digits and dashes: everything sorts before a tilde.
     tx.query(&TOKEN_LIST, params![before_id.unwrap_or("~"), limit], read)
 }

@@ -113,7 +113,8 @@ pub fn list(tx: &mut Tx, after_login_key: &str, limit: i64) -> Result<Vec<Person
 /// # Errors
 /// As [`Tx::execute`].
 pub fn set_password(tx: &mut Tx, id: &str, hash: &str, now_ms: i64) -> Result<(), StoreError> {
-    tx.execute(&PERSON_SET_PASSWORD, params![id, hash, now_ms]).map(|_| ())
+    tx.execute(&PERSON_SET_PASSWORD, params![id, hash, now_ms])
+        .map(|_| ())
 }
 
 /// Closes or reopens an account.
@@ -121,7 +122,8 @@ pub fn set_password(tx: &mut Tx, id: &str, hash: &str, now_ms: i64) -> Result<()
 /// # Errors
 /// As [`Tx::execute`].
 pub fn set_disabled(tx: &mut Tx, id: &str, disabled: bool, now_ms: i64) -> Result<(), StoreError> {
-    tx.execute(&PERSON_SET_DISABLED, params![id, disabled, now_ms]).map(|_| ())
+    tx.execute(&PERSON_SET_DISABLED, params![id, disabled, now_ms])
+        .map(|_| ())
 }
 
 /// The roles of every other open account: whether somebody would be left to administrate.
@@ -129,7 +131,9 @@ pub fn set_disabled(tx: &mut Tx, id: &str, disabled: bool, now_ms: i64) -> Resul
 /// # Errors
 /// As [`Tx::query`].
 pub fn roles_of_others(tx: &mut Tx, id: &str) -> Result<Vec<Roles>, StoreError> {
-    tx.query(&PERSON_OTHER_ADMINISTRATORS, params![id], |row| roles(&row.get::<String>(0)?))
+    tx.query(&PERSON_OTHER_ADMINISTRATORS, params![id], |row| {
+        roles(&row.get::<String>(0)?)
+    })
 }
 
 /// The roles column.

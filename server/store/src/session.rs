@@ -37,15 +37,24 @@ sql!(
     "SELECT s.id, s.token_digest, s.person_id, p.login, p.name, p.roles, p.disabled, s.expires_at_ms, s.last_seen_at_ms
      FROM sessions s JOIN persons p ON p.id = s.person_id WHERE s.token_digest = $1"
 );
-sql!(SESSION_TOUCH, "UPDATE sessions SET last_seen_at_ms = $2 WHERE token_digest = $1");
+sql!(
+    SESSION_TOUCH,
+    "UPDATE sessions SET last_seen_at_ms = $2 WHERE token_digest = $1"
+);
 sql!(SESSION_END, "DELETE FROM sessions WHERE id = $1");
-sql!(SESSION_END_OF_PERSON, "DELETE FROM sessions WHERE person_id = $1");
+sql!(
+    SESSION_END_OF_PERSON,
+    "DELETE FROM sessions WHERE person_id = $1"
+);
 sql!(
     SESSION_TRIM,
     "DELETE FROM sessions WHERE person_id = $1 AND id NOT IN
         (SELECT id FROM sessions WHERE person_id = $1 ORDER BY created_at_ms DESC, id DESC LIMIT $2)"
 );
-sql!(SESSION_PRUNE, "DELETE FROM sessions WHERE expires_at_ms < $1");
+sql!(
+    SESSION_PRUNE,
+    "DELETE FROM sessions WHERE expires_at_ms < $1"
+);
 
 /// Sessions one person may have at once; the oldest ends when another begins.
 pub const MOST_PER_PERSON: i64 = 50;
@@ -63,7 +72,10 @@ pub fn begin(
     now_ms: i64,
     expires_at_ms: i64,
 ) -> Result<(), StoreError> {
-    tx.execute(&SESSION_INSERT, params![token_digest, id, person_id, now_ms, expires_at_ms, client])?;
+    tx.execute(
+        &SESSION_INSERT,
+        params![token_digest, id, person_id, now_ms, expires_at_ms, client],
+    )?;
     tx.execute(&SESSION_TRIM, params![person_id, MOST_PER_PERSON])?;
     Ok(())
 }
@@ -81,7 +93,8 @@ pub fn find(tx: &mut Tx, token_digest: &str) -> Result<Option<Session>, StoreErr
 /// # Errors
 /// As [`Tx::execute`].
 pub fn touch(tx: &mut Tx, token_digest: &str, now_ms: i64) -> Result<(), StoreError> {
-    tx.execute(&SESSION_TOUCH, params![token_digest, now_ms]).map(|_| ())
+    tx.execute(&SESSION_TOUCH, params![token_digest, now_ms])
+        .map(|_| ())
 }
 
 /// Ends one session.

@@ -43,7 +43,8 @@ impl Routes {
     pub fn new(service: Service) -> Self {
         let service = Arc::new(service);
         Self {
-            rest: LinkServiceServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_REPORT),
+            rest: LinkServiceServer::from_arc(Arc::clone(&service))
+                .max_decoding_message_size(MAX_REPORT),
             service,
             reports: Arc::new(Semaphore::new(REPORTS_AT_ONCE)),
         }
@@ -73,16 +74,17 @@ where
             "Connect" => {
                 let connect = Connect(Arc::clone(&self.service));
                 Box::pin(async move {
-                    let mut grpc =
-                        Grpc::new(SmallCodec::default()).apply_max_message_size_config(Some(MAX_CONTROL), None);
+                    let mut grpc = Grpc::new(SmallCodec::default())
+                        .apply_max_message_size_config(Some(MAX_CONTROL), None);
                     Ok(grpc.streaming(connect, request).await)
                 })
             }
             "SendOutput" => {
                 let output = Output(Arc::clone(&self.service));
                 Box::pin(async move {
-                    let mut grpc = Grpc::new(ProstCodec::<SendOutputResponse, OutputChunk>::default())
-                        .apply_max_message_size_config(Some(MAX_CHUNK + MAX_CONTROL), None);
+                    let mut grpc =
+                        Grpc::new(ProstCodec::<SendOutputResponse, OutputChunk>::default())
+                            .apply_max_message_size_config(Some(MAX_CHUNK + MAX_CONTROL), None);
                     Ok(grpc.client_streaming(output, request).await)
                 })
             }
@@ -117,7 +119,8 @@ struct Output(Arc<Service>);
 
 impl ClientStreamingService<OutputChunk> for Output {
     type Response = SendOutputResponse;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<SendOutputResponse>, Status>> + Send>>;
+    type Future =
+        Pin<Box<dyn Future<Output = Result<Response<SendOutputResponse>, Status>> + Send>>;
 
     fn call(&mut self, request: Request<Streaming<OutputChunk>>) -> Self::Future {
         let service = Arc::clone(&self.0);

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use chasqui_base::clock;
 use chasqui_proto::error::{bad_field, retry_after, status};
 use chasqui_proto::v1::{
-    AgentMessage, GoodbyeReason, Hello, ServerMessage, TrustChanged, Welcome, agent_message, server_message,
+    AgentMessage, GoodbyeReason, Hello, ServerMessage, TrustChanged, Welcome, agent_message,
+    server_message,
 };
 use chasqui_store::device::{self, Claim, State};
 use chasqui_store::event::{self, NewEvent};
@@ -47,7 +48,9 @@ pub(super) async fn greet(
         () = ctx.stop.cancelled() => return Err(stopping()),
     };
     let hello = match first {
-        Ok(Ok(Some(AgentMessage { message: Some(agent_message::Message::Hello(hello)) }))) => hello,
+        Ok(Ok(Some(AgentMessage {
+            message: Some(agent_message::Message::Hello(hello)),
+        }))) => hello,
         Ok(Err(status)) => return Err(status),
         Ok(_) => {
             return Err(status(
@@ -70,7 +73,10 @@ pub(super) async fn greet(
     let now_ms = clock::now_ms();
     let link = Link::new(device.id, &hello.boot_id, &hello.host_name, &source, now_ms);
     join(&ctx, &link).await?;
-    let place = Place { ctx: ctx.clone(), link };
+    let place = Place {
+        ctx: ctx.clone(),
+        link,
+    };
 
     // From here a revocation finds the link; what was decided before it is seen in this transaction.
     let store_epoch = register(&ctx, device, &hello, now_ms).await?;
@@ -82,7 +88,11 @@ pub(super) async fn greet(
     });
     match trust::versions(&ctx).await {
         Ok(now) => {
-            let held = (hello.root_version, hello.people_version, hello.catalogue_version);
+            let held = (
+                hello.root_version,
+                hello.people_version,
+                hello.catalogue_version,
+            );
             if held != (now.root, now.people, now.catalogue) {
                 place.link.send(ServerMessage {
                     message: Some(server_message::Message::TrustChanged(TrustChanged {
@@ -121,7 +131,10 @@ fn check_hello(hello: &Hello) -> Result<(), Status> {
         check::line("hello.capabilities", capability, 1, 64)?;
     }
     if hello.process_nonce.len() > 64 {
-        return Err(bad_field("hello.process_nonce", "at most 64 bytes are allowed"));
+        return Err(bad_field(
+            "hello.process_nonce",
+            "at most 64 bytes are allowed",
+        ));
     }
     Ok(())
 }
@@ -168,7 +181,15 @@ async fn quarantine(ctx: &Context, old: &Link, new: &Link) -> Result<Status, Sta
             if found.state == State::Active {
                 device::insert_quarantine(tx, &id, &found.id, &known, &other, now_ms)?;
                 let reason = "another machine answered with this identity";
-                device_rpc::set_state(tx, device, State::Quarantined, "device.quarantined", "system", now_ms, reason)?;
+                device_rpc::set_state(
+                    tx,
+                    device,
+                    State::Quarantined,
+                    "device.quarantined",
+                    "system",
+                    now_ms,
+                    reason,
+                )?;
             }
             Ok::<_, Failure>(())
         })
@@ -188,7 +209,12 @@ fn claim(link: &Link) -> Claim {
 }
 
 /// Writes what the machine said of itself.
-async fn register(ctx: &Context, device: Device, hello: &Hello, now_ms: i64) -> Result<u64, Status> {
+async fn register(
+    ctx: &Context,
+    device: Device,
+    hello: &Hello,
+    now_ms: i64,
+) -> Result<u64, Status> {
     let clock_offset_ms = hello.now_ms.saturating_sub(now_ms);
     if clock_offset_ms.saturating_abs() > CLOCK_WORTH_SAYING_MS {
         tracing::warn!(device = %device.id, clock_offset_ms, "the machine's clock is off");
@@ -203,8 +229,8 @@ async fn register(ctx: &Context, device: Device, hello: &Hello, now_ms: i64) -> 
     let epoch = ctx
         .store
         .write(move |tx| {
-            let standing =
-                device::standing(tx, &device.id.to_string())?.ok_or_else(|| auth::device_unknown(device.id))?;
+            let standing = device::standing(tx, &device.id.to_string())?
+                .ok_or_else(|| auth::device_unknown(device.id))?;
             auth::check_standing(device.id, &standing, &device.fingerprint)?;
             let found = device_rpc::get(tx, device.id)?;
             device::hello(tx, &found, &said, now_ms)?;
@@ -216,7 +242,12 @@ async fn register(ctx: &Context, device: Device, hello: &Hello, now_ms: i64) -> 
 }
 
 /// A connection is no event: there are too many, and nothing changed. Another name or version of the agent is one.
-fn record(tx: &mut Tx, found: &device::Device, said: &device::Hello, now_ms: i64) -> Result<(), Failure> {
+fn record(
+    tx: &mut Tx,
+    found: &device::Device,
+    said: &device::Hello,
+    now_ms: i64,
+) -> Result<(), Failure> {
     if found.host_name == said.host_name && found.agent_version == said.agent_version {
         return Ok(());
     }

@@ -54,7 +54,12 @@ impl Drop for Place {
 
 impl LinkStream {
     /// The stream of a device that the gate let in.
-    pub fn new(ctx: Context, device: Device, source: String, inbound: Streaming<AgentMessage>) -> Self {
+    pub fn new(
+        ctx: Context,
+        device: Device,
+        source: String,
+        inbound: Streaming<AgentMessage>,
+    ) -> Self {
         let greeting = greeting::greet(ctx.clone(), device, source, inbound);
         Self {
             ctx,
@@ -89,14 +94,20 @@ impl Stream for LinkStream {
                         return Poll::Ready(Some(Err(status)));
                     }
                 },
-                Phase::Open { inbound, place, work } => {
+                Phase::Open {
+                    inbound,
+                    place,
+                    work,
+                } => {
                     if let Some(running) = work
                         && running.as_mut().poll(cx).is_ready()
                     {
                         *work = None;
                     }
                     match place.link.poll_next(cx) {
-                        Poll::Ready(Next::Message(message)) => return Poll::Ready(Some(Ok(message))),
+                        Poll::Ready(Next::Message(message)) => {
+                            return Poll::Ready(Some(Ok(message)));
+                        }
                         Poll::Ready(Next::End(status)) => {
                             this.phase = Phase::Ended;
                             return Poll::Ready(status.map(Err));
@@ -115,7 +126,11 @@ impl Stream for LinkStream {
                                     place.link.probe_answered(&answer.nonce);
                                 }
                                 Some(agent_message::Message::Progress(progress)) => {
-                                    *work = Some(Box::pin(take_progress(this.ctx.clone(), this.device, progress)));
+                                    *work = Some(Box::pin(take_progress(
+                                        this.ctx.clone(),
+                                        this.device,
+                                        progress,
+                                    )));
                                 }
                                 Some(agent_message::Message::Hello(_)) => {
                                     this.phase = Phase::Ended;
