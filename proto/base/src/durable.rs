@@ -1,6 +1,8 @@
 //! Files that survive a power cut: written beside, synced, renamed over, and the folder synced.
 
-use std::fs::{self, File, OpenOptions};
+#[cfg(unix)]
+use std::fs::File;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
