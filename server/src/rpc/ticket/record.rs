@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 /// Fields of an event that people wrote.
 const WRITTEN: [&str; 5] = ["title", "description", "reason", "solution", "text"];
 
+/// Facts beside the domain's event.
+const MORE: [&str; 2] = ["number", "service"];
+
 /// What stands in for a text that was erased.
 const ERASED: &str = "(erased)";
 
@@ -52,7 +55,9 @@ pub fn read(data: &str, personal: Option<&str>) -> Option<Event> {
     let Ok(Value::Object(mut fields)) = serde_json::from_str(data) else {
         return None;
     };
-    fields.remove("service");
+    for more in MORE {
+        fields.remove(more);
+    }
     match personal.map(serde_json::from_str) {
         Some(Ok(Value::Object(written))) => fields.extend(written),
         Some(_) => return None,
@@ -190,7 +195,7 @@ mod tests {
         ];
         let mut back = Vec::new();
         for event in &events {
-            let recorded = write(event, &[("service", "equipment".into())]).unwrap();
+            let recorded = write(event, &[("service", "equipment".into()), ("number", "MA-2026-000001".into())]).unwrap();
             assert!(recorded.kind.starts_with("ticket."));
             for text in ["imprime", "ayer", "repuesto", "hola", "cambiado"] {
                 assert!(!recorded.data.to_string().contains(text), "{}", recorded.data);
