@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chasqui_base::clock;
@@ -15,6 +16,11 @@ use tower::Service as _;
 use super::roles::{self, Listener, Who};
 use super::{Caller, PeerCertificate, certificate_required, session_required};
 use crate::context::Context;
+
+/// A call that is no stream is given up after this: nobody waits longer, and a body that trickles in holds memory.
+const CALL_WITHIN: Duration = Duration::from_secs(120);
+/// Its request is a stream that lasts as long as what it reports.
+const LASTING: &[&str] = &["/chasqui.v1.LinkService/SendOutput"];
 
 /// The other end of a connection. In the extensions of every request, as `Arc<Peer>`.
 #[derive(Clone, Debug)]
@@ -81,7 +87,17 @@ impl Gate {
         let extensions = request.extensions_mut();
         extensions.insert(caller);
         extensions.insert(peer);
-        match self.routes.call(request.map(axum::body::Body::new)).await {
+        let lasting = LASTING.contains(&request.uri().path());
+        let answer = self.routes.call(request.map(axum::body::Body::new));
+        let answered = if lasting {
+            answer.await
+        } else {
+            match tokio::time::timeout(CALL_WITHIN, answer).await {
+                Ok(answered) => answered,
+                Err(_) => return too_long().into_http(),
+            }
+        };
+        match answered {
             Ok(response) => response.map(Body::new),
             Err(never) => match never {},
         }
@@ -141,6 +157,15 @@ impl Gate {
             &[("roles", &needed)],
         ))
     }
+}
+
+fn too_long() -> Status {
+    status(
+        Code::DeadlineExceeded,
+        "CALL_TOO_LONG",
+        "the call was not done within two minutes: try again with the same request_id",
+        &[],
+    )
 }
 
 /// The token of `authorization: Bearer <token>`; the scheme's name is compared without case (RFC 9110, 11.1).
