@@ -102,19 +102,26 @@ fn the_route_tables_tell_the_addresses_the_system_tells() {
 }
 
 #[test]
-#[ignore = "prints this machine's inventory and the time it took, for people"]
+#[ignore = "prints this machine's inventory and the processor time it took, for people"]
 fn show() {
-    let mut times = Vec::new();
-    let mut inventory = None;
-    for _ in 0..20 {
-        let start = chasqui_base::clock::monotonic();
-        inventory = Some(inventory::collect(&Source::live(), 1));
-        times.push(start.elapsed());
-    }
-    let inventory = inventory.unwrap();
+    // Processor time of this thread: what the machine pays, whatever else it does meanwhile.
+    let spent = || {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.tv_sec * 1_000_000 + time.tv_nsec / 1_000
+    };
+    let inventory = inventory::collect(&Source::live(), 1);
     println!("{}", inventory::render_text(&inventory, Lang::Es));
-    println!("first {:?}", times[0]);
-    times.sort();
-    println!("median of {} {:?}", times.len(), times[times.len() / 2]);
     println!("encoded: {} bytes", inventory::encode(&inventory).len());
+    for collector in inventory::linux::COLLECTORS {
+        let start = spent();
+        for _ in 0..50 {
+            collector.collect(&Source::live());
+        }
+        println!("{:?}: {} us", collector.kind(), (spent() - start) / 50);
+    }
+    let start = spent();
+    for _ in 0..50 {
+        inventory::collect(&Source::live(), 1);
+    }
+    println!("all: {} us", (spent() - start) / 50);
 }

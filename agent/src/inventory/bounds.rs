@@ -10,6 +10,10 @@ pub fn clean(text: &str) -> String {
 
 /// As [`clean`], with a bound of one's own.
 pub fn clip(text: &str, max: usize) -> String {
+    // Nearly every fact is short and plain.
+    if text.len() <= max && text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return text.trim_matches(' ').to_owned();
+    }
     let spaced: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -110,7 +110,10 @@ impl Source {
     /// The content of a regular file, at most `max` bytes; a longer one is refused.
     pub fn bytes(&self, path: &str, max: usize) -> Result<Vec<u8>, Unreadable> {
         let file = self.file(path)?;
-        let mut bytes = Vec::new();
+        // Files of the kernel claim no length or a page.
+        let length = file.metadata().map_or(0, |meta| meta.len());
+        let length = usize::try_from(length).unwrap_or(max).min(max);
+        let mut bytes = Vec::with_capacity(length.saturating_add(1));
         let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
         file.take(limit)
             .read_to_end(&mut bytes)

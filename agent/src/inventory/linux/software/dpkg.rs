@@ -14,26 +14,25 @@ const MAX_PARAGRAPHS: usize = 200_000;
 
 /// The installed packages.
 pub fn list(source: &Source) -> Listed {
-    match source.bytes(STATUS, MAX_BYTES) {
-        Ok(bytes) => Some((STATUS.to_owned(), parse(&bytes))),
+    match source.text(STATUS, MAX_BYTES) {
+        Ok(text) => Some((STATUS.to_owned(), Ok(parse(&text)))),
         // Minimal images have one file per package instead.
-        Err(why) if why.is_no_source() => source
-            .list(STATUS_FOLDER)
-            .ok()
-            .map(|names| (STATUS_FOLDER.to_owned(), from_folder(source, &names))),
+        Err(why) if why.is_no_source() => match source.list(STATUS_FOLDER) {
+            Ok(names) => Some((STATUS_FOLDER.to_owned(), Ok(from_folder(source, &names)))),
+            Err(why) if why.is_no_source() => None,
+            Err(why) => Some((STATUS_FOLDER.to_owned(), Err(why))),
+        },
         Err(why) => Some((STATUS.to_owned(), Err(why))),
     }
 }
 
-fn from_folder(source: &Source, names: &[String]) -> Result<Found, Unreadable> {
+fn from_folder(source: &Source, names: &[String]) -> Found {
     let mut found = Found::default();
     for name in names.iter().filter(|name| !name.ends_with(".md5sums")) {
         let path = format!("{STATUS_FOLDER}/{name}");
-        let item = source.bytes(&path, 1 << 20).and_then(|bytes| {
+        let item = source.text(&path, 1 << 20).and_then(|text| {
             let mut paragraph = Paragraph::default();
-            bytes
-                .split(|b| *b == b'\n')
-                .for_each(|line| paragraph.line(line));
+            text.split('\n').for_each(|line| paragraph.line(line));
             // These paragraphs carry no status: what lies here is installed.
             paragraph
                 .item()
@@ -41,20 +40,20 @@ fn from_folder(source: &Source, names: &[String]) -> Result<Found, Unreadable> {
         });
         found.add(item);
     }
-    Ok(found)
+    found
 }
 
-fn parse(bytes: &[u8]) -> Result<Found, Unreadable> {
+fn parse(text: &str) -> Found {
     let mut found = Found::default();
     let mut paragraphs = 0_usize;
     let mut paragraph = Paragraph::default();
     // dpkg ends every paragraph with an empty line; without the last one the file was cut.
-    if !bytes.ends_with(b"\n\n") {
+    if !text.ends_with("\n\n") {
         found
             .faults
             .push(Unreadable::malformed(format!("{STATUS}: cut short")));
     }
-    for line in bytes.split(|b| *b == b'\n').chain([&b""[..]]) {
+    for line in text.split('\n').chain([""]) {
         if !line.is_empty() {
             paragraph.line(line);
             continue;
@@ -73,71 +72,66 @@ fn parse(bytes: &[u8]) -> Result<Found, Unreadable> {
             continue;
         }
         found.add(done.item().filter(|_| done.status.is_some()).ok_or_else(|| {
-            let named = done.name.map(bounds::clean_bytes).unwrap_or_default();
+            let named = done.name.unwrap_or_default();
             Unreadable::malformed(format!(
                 "{STATUS}: paragraph {paragraphs} ({named:.60}) has no package, status or version"
             ))
         }));
     }
-    Ok(found)
+    found
 }
 
 /// The fields of one paragraph that matter here.
 #[derive(Clone, Copy, Default)]
 struct Paragraph<'a> {
     seen: bool,
-    name: Option<&'a [u8]>,
-    status: Option<&'a [u8]>,
-    version: Option<&'a [u8]>,
-    architecture: Option<&'a [u8]>,
-    maintainer: Option<&'a [u8]>,
-    size: Option<&'a [u8]>,
+    name: Option<&'a str>,
+    status: Option<&'a str>,
+    version: Option<&'a str>,
+    architecture: Option<&'a str>,
+    maintainer: Option<&'a str>,
+    size: Option<&'a str>,
 }
 
 impl<'a> Paragraph<'a> {
-    fn line(&mut self, line: &'a [u8]) {
+    fn line(&mut self, line: &'a str) {
         self.seen = true;
-        let field = match line.first() {
-            Some(b'P') => (&b"Package:"[..], &mut self.name),
-            Some(b'S') => (&b"Status:"[..], &mut self.status),
-            Some(b'V') => (&b"Version:"[..], &mut self.version),
-            Some(b'A') => (&b"Architecture:"[..], &mut self.architecture),
-            Some(b'M') => (&b"Maintainer:"[..], &mut self.maintainer),
-            Some(b'I') => (&b"Installed-Size:"[..], &mut self.size),
+        let field = match line.as_bytes().first() {
+            Some(b'P') => ("Package:", &mut self.name),
+            Some(b'S') => ("Status:", &mut self.status),
+            Some(b'V') => ("Version:", &mut self.version),
+            Some(b'A') => ("Architecture:", &mut self.architecture),
+            Some(b'M') => ("Maintainer:", &mut self.maintainer),
+            Some(b'I') => ("Installed-Size:", &mut self.size),
             _ => return,
         };
         if let Some(value) = line.strip_prefix(field.0) {
-            *field.1 = Some(value.trim_ascii());
+            *field.1 = Some(value.trim());
         }
     }
 
     /// Files of the package are on the disk; `config-files` and `not-installed` ones are not programs.
     fn is_installed(&self) -> bool {
-        let state = self
-            .status
-            .and_then(|status| status.rsplit(|b| *b == b' ').next());
+        let state = self.status.and_then(|status| status.rsplit(' ').next());
         matches!(
             state,
             Some(
-                b"installed"
-                    | b"unpacked"
-                    | b"half-configured"
-                    | b"half-installed"
-                    | b"triggers-awaited"
-                    | b"triggers-pending"
+                "installed"
+                    | "unpacked"
+                    | "half-configured"
+                    | "half-installed"
+                    | "triggers-awaited"
+                    | "triggers-pending"
             )
         )
     }
 
     fn item(&self) -> Option<v1::Software> {
-        let name = bounds::clean_bytes(self.name?);
-        let version = bounds::clean_bytes(self.version?);
-        let mut item = super::item("dpkg", &name, &version)?;
-        item.architecture = self.architecture.map(bounds::clean_bytes);
-        item.publisher = self.maintainer.map(bounds::clean_bytes);
+        let mut item = super::item("dpkg", self.name?, self.version?)?;
+        item.architecture = self.architecture.and_then(bounds::some_text);
+        item.publisher = self.maintainer.and_then(bounds::some_text);
         item.size_bytes = self
             .size
-            .and_then(|size| std::str::from_utf8(size).ok())
             .and_then(|size| size.parse::<u64>().ok())
             .and_then(|kib| kib.checked_mul(1_024));
         Some(item)
@@ -152,15 +146,15 @@ mod tests {
 
     #[test]
     fn only_what_is_installed_is_listed() {
-        let text = b"Package: bash\nStatus: install ok installed\nVersion: 5.2\nArchitecture: amd64\n\
+        let text = "Package: bash\nStatus: install ok installed\nVersion: 5.2\nArchitecture: amd64\n\
             Description: x\n Package: not me\n\n\
             Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n\
-            Package: held\nStatus: hold ok installed\nVersion: 2\nMaintainer: Jos\xe9\nInstalled-Size: 3\n\n";
-        let found = parse(text).unwrap();
+            Package: held\nStatus: hold ok installed\nVersion: 2\nMaintainer: José\nInstalled-Size: 3\n\n";
+        let found = parse(text);
         assert_eq!(found.faults, vec![]);
         assert_eq!(found.items.len(), 2);
         assert_eq!(found.items[0].name, "bash");
-        assert_eq!(found.items[1].publisher.as_deref(), Some("Jos\u{fffd}"));
+        assert_eq!(found.items[1].publisher.as_deref(), Some("José"));
         assert_eq!(found.items[1].size_bytes, Some(3_072));
     }
 
@@ -169,11 +163,11 @@ mod tests {
         let whole =
             format!("{INSTALLED}\nPackage: dash\nStatus: install ok installed\nVersion: 1\n\n");
         for cut in 1..whole.len() {
-            let found = parse(&whole.as_bytes()[..cut]).unwrap();
+            let found = parse(&whole[..cut]);
             let at_the_border = cut == INSTALLED.len() + 1;
             assert_eq!(found.faults.is_empty(), at_the_border, "{cut}");
         }
-        assert!(!parse(b"").unwrap().faults.is_empty());
-        assert!(!parse(b"\x00\x01garbage\n\n").unwrap().faults.is_empty());
+        assert!(!parse("").faults.is_empty());
+        assert!(!parse("\0\u{1}garbage\n\n").faults.is_empty());
     }
 }
