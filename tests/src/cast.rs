@@ -65,6 +65,14 @@ fn actor(id: &str, login: &str, seed: u8) -> Actor {
     }
 }
 
+/// The same key once more: keys are not cloned outside tests.
+pub fn copy_of(key: &SigningKey) -> SigningKey {
+    #[allow(clippy::expect_used)]
+    key.to_pkcs8_der()
+        .and_then(|der| SigningKey::from_pkcs8_der(&der))
+        .expect("a key reads what it wrote")
+}
+
 /// A listed key with everything allowed.
 pub fn person_key(key: &SigningKey, now_ms: i64) -> PersonKey {
     PersonKey {

@@ -58,6 +58,7 @@ pub type PersonChannel = InterceptedService<Channel, Bearer>;
 /// One person's clients.
 #[derive(Clone, Debug)]
 pub struct Client {
+    bare: Channel,
     channel: PersonChannel,
     /// The account's id; empty for nobody.
     pub id: String,
@@ -120,9 +121,20 @@ impl Client {
     fn with(channel: Channel, token: Option<&str>, id: String) -> Self {
         let bearer = Bearer(token.and_then(|token| format!("Bearer {token}").parse().ok()));
         Self {
+            bare: channel.clone(),
             channel: InterceptedService::new(channel, bearer),
             id,
         }
+    }
+
+    /// The channel itself, for calls that no client makes.
+    pub fn channel(&self) -> PersonChannel {
+        self.channel.clone()
+    }
+
+    /// The same address with another token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self::with(self.bare.clone(), Some(token), String::new())
     }
 }
 
@@ -175,7 +187,7 @@ impl Server {
             .arg(&password)
             .envs(options.server_env.iter().cloned());
         if !options.store_url.is_empty() {
-            init.args(["--store", &options.store_url]);
+            init.args(["--store-url", &options.store_url]);
         }
         let done = init.output()?;
         if !done.status.success() {
@@ -244,6 +256,20 @@ impl Server {
         Ok(())
     }
 
+    /// A command of `chasqui-server` with this coordinator's configuration.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn command(&self, arguments: &[&str]) -> Result<std::process::Output> {
+        let mut command = programs::command("chasqui-server")?;
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(self.data.join("server.toml"))
+            .envs(self.env.iter().cloned());
+        Ok(command.output()?)
+    }
+
     /// The process.
     ///
     /// # Errors
@@ -259,27 +285,48 @@ impl Server {
     /// # Errors
     /// When there is none.
     pub fn authority(&self) -> Result<Vec<u8>> {
-        let pem = fs::read(self.data.join("ca.pem"))?;
+        let pem = self.file("device-ca.pem")?;
         use rustls::pki_types::CertificateDer;
         use rustls::pki_types::pem::PemObject;
-        Ok(CertificateDer::from_pem_slice(&pem)
-            .map_err(|error| anyhow::anyhow!("ca.pem: {error:?}"))?
+        Ok(CertificateDer::from_pem_slice(pem.as_bytes())
+            .map_err(|error| anyhow::anyhow!("device-ca.pem: {error:?}"))?
             .to_vec())
     }
 
-    /// `sqlite:` address of its own database.
+    /// A text file of its data folder.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn file(&self, name: &str) -> Result<String> {
+        fs::read_to_string(self.data.join(name)).with_context(|| name.to_owned())
+    }
+
+    /// The file of its own SQLite database.
     pub fn database(&self) -> PathBuf {
         self.data.join("chasqui.db")
+    }
+
+    /// The database behind the coordinator's back, as somebody who broke in has it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn behind(&self) -> Result<rusqlite::Connection> {
+        let connection = rusqlite::Connection::open_with_flags(
+            self.database(),
+            rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE,
+        )?;
+        connection.busy_timeout(Duration::from_secs(10))?;
+        Ok(connection)
     }
 }
 
 /// Coordinator, accounts and published trust.
 #[derive(Debug)]
 pub struct TestFleet {
-    /// Everything the test writes; removed at its end.
-    pub folder: tempfile::TempDir,
     /// The coordinator.
     pub server: Server,
+    /// Everything the test writes; removed at its end, after whoever writes there has ended.
+    pub folder: tempfile::TempDir,
     /// Who signs.
     pub cast: Cast,
     /// Administrator `admin`.

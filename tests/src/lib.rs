@@ -4,6 +4,8 @@
 pub mod agent;
 pub mod cast;
 pub mod fleet;
+pub mod orders;
+pub mod postgres;
 pub mod programs;
 pub mod simulated;
 

@@ -22,13 +22,33 @@ pub fn path(name: &str) -> Result<PathBuf> {
         .and_then(Path::parent)
         .context("the test has no folder")?;
     let path = folder.join(name);
-    if !path.is_file() {
-        bail!(
-            "{} is not built: run  cargo build --workspace --bins  (tests/run does)",
-            path.display()
-        );
+    if path.is_file() {
+        return Ok(path);
     }
-    Ok(path)
+    // A bench is always built for release, the programs perhaps not; it says which one it measures.
+    let debug = folder.with_file_name("debug").join(name);
+    if debug.is_file() {
+        return Ok(debug);
+    }
+    bail!(
+        "{} is not built: run  cargo build --workspace --bins  (tests/run does)",
+        path.display()
+    );
+}
+
+/// Lets this process, and the programs it starts from now on, open as many files as the system allows.
+///
+/// # Errors
+/// What the system says.
+pub fn raise_open_files() -> Result<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, wanted)?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
 /// A command for a built program with an environment that names no person's configuration.
@@ -152,6 +172,14 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = lines
+                .get(lines.len().saturating_sub(60)..)
+                .unwrap_or(&lines);
+            eprintln!("--- {}\n{}", self.log.display(), last.join("\n"));
+        }
         // The test ends whatever these say: the group may be gone already.
         let _ = self.signal(rustix::process::Signal::KILL);
         let _ = self.child.wait();

@@ -1,0 +1,64 @@
+//! A fresh PostgreSQL database for one test, on the server that `CHASQUI_TEST_POSTGRES` names (an address of a user who
+//! may create databases; `tests/postgres.sh` starts one).
+
+use std::str::FromStr;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+/// A database that ends with the test.
+#[derive(Debug)]
+pub struct Database {
+    /// Its address.
+    pub url: String,
+    name: String,
+    server: String,
+}
+
+impl Database {
+    /// A fresh one; none when PostgreSQL is to be skipped.
+    ///
+    /// # Errors
+    /// When the variable is not set, or what the server says.
+    pub fn fresh() -> Result<Option<Self>> {
+        let server = match std::env::var("CHASQUI_TEST_POSTGRES") {
+            Ok(url) if url == "skip" => return Ok(None),
+            Ok(url) => url,
+            Err(_) => bail!(
+                "CHASQUI_TEST_POSTGRES is not set: start a server with `tests/postgres.sh start DIR` and set it to the \
+                 address printed, or set it to skip"
+            ),
+        };
+        let name = format!("chasqui_{}", chasqui_base::clock::new_id().simple());
+        run(&server, &format!("CREATE DATABASE {name}"))?;
+        let (start, _) = server
+            .rsplit_once('/')
+            .context("the address names no database")?;
+        Ok(Some(Self {
+            url: format!("{start}/{name}"),
+            name,
+            server,
+        }))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let dropped = run(
+            &self.server,
+            &format!("DROP DATABASE {} WITH (FORCE)", self.name),
+        );
+        if let Err(error) = dropped {
+            eprintln!("database {} stays behind: {error:#}", self.name);
+        }
+    }
+}
+
+/// The client is synchronous and must not run on a test's async thread.
+fn run(url: &str, statement: &str) -> Result<()> {
+    let work = || -> Result<()> {
+        let mut client = postgres::Config::from_str(url)?.connect(postgres::NoTls)?;
+        Ok(client.batch_execute(statement)?)
+    };
+    std::thread::scope(|scope| scope.spawn(work).join())
+        .map_err(|_| anyhow!("the thread of PostgreSQL's client ended"))?
+}
