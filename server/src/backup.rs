@@ -28,7 +28,11 @@ pub fn backup(config: &Config, file: &Path, lang: Lang) -> anyhow::Result<()> {
 pub fn restore(file: &Path, into: &str, lang: Lang) -> anyhow::Result<()> {
     let restored = backup::restore(file, into)?;
     tell(&restored.summary, lang);
-    println!("{}: {}", lang.pick("época del almacén", "store epoch"), restored.epoch);
+    println!(
+        "{}: {}",
+        lang.pick("época del almacén", "store epoch"),
+        restored.epoch
+    );
     if !restored.report.holds() {
         for finding in &restored.report.findings {
             eprintln!("  {finding}");
@@ -41,7 +45,13 @@ pub fn restore(file: &Path, into: &str, lang: Lang) -> anyhow::Result<()> {
             )
         );
     }
-    println!("{}", lang.pick("el registro restaurado concuerda", "the restored record agrees with itself"));
+    println!(
+        "{}",
+        lang.pick(
+            "el registro restaurado concuerda",
+            "the restored record agrees with itself"
+        )
+    );
     Ok(())
 }
 

@@ -39,7 +39,11 @@ pub fn check_store(store: &Store, org: &str, key: &PublicKey) -> Result<Checked,
         let report = log::check(tx, Some(&|signed| rpc::log::is_signed(org, key, signed)))?;
         let mut findings = Vec::new();
         let tickets = rpc::ticket::check_replay(tx, &mut findings)?;
-        Ok(Checked { report, tickets, findings })
+        Ok(Checked {
+            report,
+            tickets,
+            findings,
+        })
     })
 }
 
@@ -50,7 +54,9 @@ pub fn check_store(store: &Store, org: &str, key: &PublicKey) -> Result<Checked,
 pub fn check(config: &Config, lang: Lang) -> anyhow::Result<()> {
     let path = config.data_file(init::LOG_KEY);
     let pem = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let key = SigningKey::from_pkcs8_pem(&pem).with_context(|| path.display().to_string())?.public_key();
+    let key = SigningKey::from_pkcs8_pem(&pem)
+        .with_context(|| path.display().to_string())?
+        .public_key();
     let store = Store::open(&config.store.url, &Options::existing()).context("the database")?;
     let checked = check_store(&store, &config.organisation, &key)?;
     let report = &checked.report;
@@ -59,7 +65,11 @@ pub fn check(config: &Config, lang: Lang) -> anyhow::Result<()> {
         ("eventos sellados", "sealed events", report.sealed),
         ("puntos de control", "checkpoints", report.checkpoints),
         ("estados comparados", "states compared", report.states),
-        ("tiquetes reproducidos", "tickets replayed", i64::try_from(checked.tickets).unwrap_or(i64::MAX)),
+        (
+            "tiquetes reproducidos",
+            "tickets replayed",
+            i64::try_from(checked.tickets).unwrap_or(i64::MAX),
+        ),
     ] {
         println!("{}: {number}", lang.pick(es, en));
     }

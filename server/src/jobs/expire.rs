@@ -19,17 +19,26 @@ pub async fn run(ctx: Context) -> Result<(), Failure> {
     let (overdue, lapsed) = ctx
         .store
         .read(move |tx| -> Result<_, Failure> {
-            Ok((store::overdue(tx, now_ms, MOST)?, store::with_lapsed_approvals(tx, now_ms, MOST)?))
+            Ok((
+                store::overdue(tx, now_ms, MOST)?,
+                store::with_lapsed_approvals(tx, now_ms, MOST)?,
+            ))
         })
         .await?;
     for order_id in overdue {
         let id = order_id.clone();
-        let changed = ctx.store.write(move |tx| order::expire_due(tx, &id, now_ms)).await?;
+        let changed = ctx
+            .store
+            .write(move |tx| order::expire_due(tx, &id, now_ms))
+            .await?;
         told(&ctx, &order_id, changed);
     }
     for order_id in lapsed {
         let id = order_id.clone();
-        let changed = ctx.store.write(move |tx| order::expire_lapsed(tx, &id, now_ms)).await?;
+        let changed = ctx
+            .store
+            .write(move |tx| order::expire_lapsed(tx, &id, now_ms))
+            .await?;
         told(&ctx, &order_id, changed);
     }
     Ok(())

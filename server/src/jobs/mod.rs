@@ -71,14 +71,25 @@ where
     });
 }
 
-async fn take(ctx: &Context, name: &'static str, holder: &str, every: Duration) -> Result<bool, Failure> {
+async fn take(
+    ctx: &Context,
+    name: &'static str,
+    holder: &str,
+    every: Duration,
+) -> Result<bool, Failure> {
     let holder = holder.to_owned();
     // Three rounds: a coordinator that died is replaced soon, a slow round does not lose its lease.
-    let length_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX).saturating_mul(3);
-    ctx.store.write(move |tx| Ok(lease::take(tx, name, &holder, length_ms)?)).await
+    let length_ms = i64::try_from(every.as_millis())
+        .unwrap_or(i64::MAX)
+        .saturating_mul(3);
+    ctx.store
+        .write(move |tx| Ok(lease::take(tx, name, &holder, length_ms)?))
+        .await
 }
 
 async fn give_back(ctx: &Context, name: &'static str, holder: &str) -> Result<(), Failure> {
     let holder = holder.to_owned();
-    ctx.store.write(move |tx| Ok(lease::give_back(tx, name, &holder)?)).await
+    ctx.store
+        .write(move |tx| Ok(lease::give_back(tx, name, &holder)?))
+        .await
 }

@@ -15,15 +15,22 @@ const BATCH: i64 = 1_000;
 pub async fn run(ctx: Context) -> Result<(), Failure> {
     loop {
         // A look first: while nothing happens, nothing is written.
-        if ctx.store.read(|tx| log::unsealed(tx).map_err(Failure::from)).await? == 0 {
+        if ctx
+            .store
+            .read(|tx| log::unsealed(tx).map_err(Failure::from))
+            .await?
+            == 0
+        {
             return Ok(());
         }
         let (org, key, now_ms) = (ctx.config.organisation.clone(), ctx.clone(), now_ms());
         let sealed = ctx
             .store
             .write(move |tx| {
-                log::seal(tx, now_ms, BATCH, |checkpoint| sign_checkpoint(&org, &key.log_key, checkpoint))
-                    .map_err(Failure::from)
+                log::seal(tx, now_ms, BATCH, |checkpoint| {
+                    sign_checkpoint(&org, &key.log_key, checkpoint)
+                })
+                .map_err(Failure::from)
             })
             .await?;
         fault_point!("server.log.sealed");

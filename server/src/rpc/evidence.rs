@@ -29,7 +29,10 @@ const ROOTS: u32 = 64;
 ///
 /// # Errors
 /// ORDER_UNKNOWN, ORDER_OTHER_DEVICE, DEVICE_REQUIRED, EVIDENCE_INCOMPLETE.
-pub async fn export(ctx: &Context, request: v1::ExportEvidenceRequest) -> Result<v1::ExportEvidenceResponse, Status> {
+pub async fn export(
+    ctx: &Context,
+    request: v1::ExportEvidenceRequest,
+) -> Result<v1::ExportEvidenceResponse, Status> {
     let order_id: OrderId = check::id("order_id", &request.order_id)?;
     let device: Option<DeviceId> = optional_id("device_id", &request.device_id)?;
     let log_key = ctx.log_key.public_key();
@@ -39,45 +42,80 @@ pub async fn export(ctx: &Context, request: v1::ExportEvidenceRequest) -> Result
             let order = find(tx, &order_id.to_string())?;
             let target = choose(tx, &order, device)?;
             let bytes = build(tx, &order, &target, &log_key)?;
-            let name = format!("chasqui-{}-{}.json", order.ticket_number, file_part(&target.host_name));
+            let name = format!(
+                "chasqui-{}-{}.json",
+                order.ticket_number,
+                file_part(&target.host_name)
+            );
             Ok((bytes, name))
         })
         .await?;
-    Ok(v1::ExportEvidenceResponse { evidence: bytes.into(), file_name })
+    Ok(v1::ExportEvidenceResponse {
+        evidence: bytes.into(),
+        file_name,
+    })
 }
 
 fn choose(tx: &mut Tx, order: &Order, device: Option<DeviceId>) -> Result<Target, Failure> {
     match device {
         Some(device) => store::target(tx, &order.id, &device.to_string())?.ok_or_else(|| {
             let message = "the order is not for this machine: choose one of its targets";
-            status(Code::FailedPrecondition, "ORDER_OTHER_DEVICE", message, &[("order", &order.id)]).into()
+            status(
+                Code::FailedPrecondition,
+                "ORDER_OTHER_DEVICE",
+                message,
+                &[("order", &order.id)],
+            )
+            .into()
         }),
         None => {
             let mut targets = store::targets(tx, &order.id, 2)?;
             match (targets.pop(), targets.is_empty()) {
                 (Some(only), true) => Ok(only),
-                _ => Err(bad_field("device_id", "is needed: the order has several machines").into()),
+                _ => {
+                    Err(bad_field("device_id", "is needed: the order has several machines").into())
+                }
             }
         }
     }
 }
 
-fn build(tx: &mut Tx, order: &Order, target: &Target, log_key: &PublicKey) -> Result<Vec<u8>, Failure> {
+fn build(
+    tx: &mut Tx,
+    order: &Order,
+    target: &Target,
+    log_key: &PublicKey,
+) -> Result<Vec<u8>, Failure> {
     let roots = envelopes(&trust_document::above(tx, ROOT, 0, ROOTS)?)?;
     let people = trust_document::newest_first(tx, PEOPLE, TRIED)?;
     let catalogues = trust_document::newest_first(tx, CATALOGUE, TRIED)?;
-    let incomplete = |what: &str| precondition("EVIDENCE_INCOMPLETE", format!("{what}: publish it first"));
-    let first_root = roots.first().ok_or_else(|| incomplete("no root is published"))?.to_json();
+    let incomplete =
+        |what: &str| precondition("EVIDENCE_INCOMPLETE", format!("{what}: publish it first"));
+    let first_root = roots
+        .first()
+        .ok_or_else(|| incomplete("no root is published"))?
+        .to_json();
     let stored = store::result(tx, &order.id, &target.device_id)?;
-    let device = store::device(tx, &target.device_id)?
-        .ok_or_else(|| internal("device", &format!("{} has a target and no row", target.device_id)))?;
+    let device = store::device(tx, &target.device_id)?.ok_or_else(|| {
+        internal(
+            "device",
+            &format!("{} has a target and no row", target.device_id),
+        )
+    })?;
     let (people, catalogues) = (envelopes(&people)?, envelopes(&catalogues)?);
     let mut evidence = Evidence {
         roots,
-        people: people.first().cloned().ok_or_else(|| incomplete("no people document is published"))?,
-        catalogue: catalogues.first().cloned().ok_or_else(|| incomplete("no catalogue is published"))?,
+        people: people
+            .first()
+            .cloned()
+            .ok_or_else(|| incomplete("no people document is published"))?,
+        catalogue: catalogues
+            .first()
+            .cloned()
+            .ok_or_else(|| incomplete("no catalogue is published"))?,
         bundle: bundle(tx, order, target).map_err(|why| internal("stored order", &why))?,
-        device_key: PublicKey::from_slice(&device.public_key).map_err(|error| internal("device key", &error))?,
+        device_key: PublicKey::from_slice(&device.public_key)
+            .map_err(|error| internal("device key", &error))?,
         consent: match stored.as_ref().and_then(|stored| stored.consent.as_deref()) {
             Some(bytes) => Some(envelope(bytes)?),
             None => None,
@@ -106,30 +144,49 @@ fn build(tx: &mut Tx, order: &Order, target: &Target, log_key: &PublicKey) -> Re
 }
 
 /// The machine's result, or else the order's registration, in the sealed log. Nothing while it is not sealed.
-fn log_evidence(tx: &mut Tx, order: &Order, target: &Target, log_key: &PublicKey) -> Result<Option<LogEvidence>, Failure> {
-    let Some(signed) = log::latest(tx)? else { return Ok(None) };
+fn log_evidence(
+    tx: &mut Tx,
+    order: &Order,
+    target: &Target,
+    log_key: &PublicKey,
+) -> Result<Option<LogEvidence>, Failure> {
+    let Some(signed) = log::latest(tx)? else {
+        return Ok(None);
+    };
     let size = signed.checkpoint.size;
-    let Some(event) = chosen_event(tx, order, target)?.filter(|event| event.leaf_index.is_some_and(|at| at < size)) else {
+    let Some(event) = chosen_event(tx, order, target)?
+        .filter(|event| event.leaf_index.is_some_and(|at| at < size))
+    else {
         return Ok(None);
     };
     let proof = log::prove(tx, &event, size)?;
     Ok(Some(LogEvidence {
         checkpoint: envelope(&signed.signature.bytes)?,
-        log_key: log_key.clone(),
+        log_key: *log_key,
         entry: event::leaf_bytes(&event),
-        index: event.leaf_index.and_then(|at| u64::try_from(at).ok()).unwrap_or(0),
+        index: event
+            .leaf_index
+            .and_then(|at| u64::try_from(at).ok())
+            .unwrap_or(0),
         proof: proof.into_iter().map(Digest).collect(),
     }))
 }
 
-fn chosen_event(tx: &mut Tx, order: &Order, target: &Target) -> Result<Option<event::Event>, Failure> {
+fn chosen_event(
+    tx: &mut Tx,
+    order: &Order,
+    target: &Target,
+) -> Result<Option<event::Event>, Failure> {
     let (mut after, mut chosen) = (0, None);
     loop {
         let page = event::list(tx, "order", &order.id, after, event::MAX_PAGE)?;
-        let Some(last) = page.last() else { return Ok(chosen) };
+        let Some(last) = page.last() else {
+            return Ok(chosen);
+        };
         after = last.seq;
         for event in page {
-            let result = event.kind == "order.result" && event.part.as_deref() == Some(&target.device_id);
+            let result =
+                event.kind == "order.result" && event.part.as_deref() == Some(&target.device_id);
             if result || (chosen.is_none() && event.kind == "order.requested") {
                 chosen = Some(event);
             }
@@ -138,15 +195,26 @@ fn chosen_event(tx: &mut Tx, order: &Order, target: &Target) -> Result<Option<ev
 }
 
 fn encode(evidence: &Evidence) -> Result<Vec<u8>, Failure> {
-    let bytes = evidence.encode().map_err(|error| internal("evidence", &error))?;
+    let bytes = evidence
+        .encode()
+        .map_err(|error| internal("evidence", &error))?;
     if bytes.len() > MAX_BYTES {
-        return Err(status(Code::ResourceExhausted, "EVIDENCE_TOO_LARGE", "the evidence is over 4 MiB", &[]).into());
+        return Err(status(
+            Code::ResourceExhausted,
+            "EVIDENCE_TOO_LARGE",
+            "the evidence is over 4 MiB",
+            &[],
+        )
+        .into());
     }
     Ok(bytes)
 }
 
 fn envelopes(documents: &[TrustDocument]) -> Result<Vec<Envelope>, Failure> {
-    documents.iter().map(|document| envelope(&document.envelope)).collect()
+    documents
+        .iter()
+        .map(|document| envelope(&document.envelope))
+        .collect()
 }
 
 fn envelope(bytes: &[u8]) -> Result<Envelope, Failure> {
@@ -155,5 +223,14 @@ fn envelope(bytes: &[u8]) -> Result<Envelope, Failure> {
 
 /// A host name as a part of a file name.
 fn file_part(name: &str) -> String {
-    name.chars().map(|ch| if ch.is_ascii_alphanumeric() || ch == '-' { ch } else { '_' }).take(64).collect()
+    name.chars()
+        .map(|ch| {
+            if ch.is_ascii_alphanumeric() || ch == '-' {
+                ch
+            } else {
+                '_'
+            }
+        })
+        .take(64)
+        .collect()
 }

@@ -73,37 +73,58 @@ pub async fn offer(
     request: v1::OfferInventoryRequest,
 ) -> Result<v1::OfferInventoryResponse, Status> {
     if request.sections.len() > MAX_SECTIONS {
-        return Err(bad_field("sections", format!("at most {MAX_SECTIONS} are allowed")));
+        return Err(bad_field(
+            "sections",
+            format!("at most {MAX_SECTIONS} are allowed"),
+        ));
     }
     let now_ms = now_ms();
     let mut offered = BTreeMap::new();
     for section in &request.sections {
         // A newer agent may have sections this coordinator does not know: it is not asked for them.
-        let Some(name) = SectionKind::try_from(section.kind).ok().and_then(kind_name) else { continue };
+        let Some(name) = SectionKind::try_from(section.kind).ok().and_then(kind_name) else {
+            continue;
+        };
         if section.digest.len() != 32 {
-            return Err(bad_field("sections.digest", format!("of {name} is no SHA-256 digest")));
+            return Err(bad_field(
+                "sections.digest",
+                format!("of {name} is no SHA-256 digest"),
+            ));
         }
-        let seen = (hex::encode(&section.digest), section.observed_at_ms.clamp(0, now_ms));
+        let seen = (
+            hex::encode(&section.digest),
+            section.observed_at_ms.clamp(0, now_ms),
+        );
         if offered.insert(name, seen).is_some() {
             return Err(bad_field("sections", format!("{name} is offered twice")));
         }
     }
     let volatile = request.volatile.map(|volatile| volatile.encode_to_vec());
-    if volatile.as_ref().is_some_and(|bytes| bytes.len() > MAX_VOLATILE_BYTES) {
+    if volatile
+        .as_ref()
+        .is_some_and(|bytes| bytes.len() > MAX_VOLATILE_BYTES)
+    {
         return Err(bad_field("volatile", "is over 64 KiB"));
     }
     let device_id = device.id.to_string();
     let wanted = ctx
         .store
         .write(move |tx| -> Result<_, Failure> {
-            let current: BTreeMap<String, String> = store::current(tx, &device_id)?.into_iter().collect();
+            let current: BTreeMap<String, String> =
+                store::current(tx, &device_id)?.into_iter().collect();
             let (mut wanted, mut changed) = (Vec::new(), Vec::new());
             for (kind, (digest, observed_at_ms)) in &offered {
                 if current.get(*kind) == Some(digest) {
                     store::seen_again(tx, &device_id, kind, *observed_at_ms)?;
                 } else if store::content(tx, kind, digest)?.is_some() {
                     let provenance = store::known_provenance(tx, (&device_id, kind), digest)?;
-                    store::show(tx, (&device_id, kind), digest, &provenance, (*observed_at_ms, now_ms))?;
+                    store::show(
+                        tx,
+                        (&device_id, kind),
+                        digest,
+                        &provenance,
+                        (*observed_at_ms, now_ms),
+                    )?;
                     changed.push((*kind, digest.clone()));
                 } else {
                     wanted.push(i32::from(kind_of(kind)));
@@ -148,24 +169,38 @@ pub async fn report(
         now_ms,
     )?;
     if request.sections.len() > MAX_SECTIONS {
-        return Err(bad_field("sections", format!("at most {MAX_SECTIONS} are allowed")));
+        return Err(bad_field(
+            "sections",
+            format!("at most {MAX_SECTIONS} are allowed"),
+        ));
     }
-    let total: usize = request.sections.iter().map(|section| section.facts.len()).sum();
+    let total: usize = request
+        .sections
+        .iter()
+        .map(|section| section.facts.len())
+        .sum();
     if total > MAX_CALL_BYTES {
-        return Err(bad_field("sections", "are over 16 MiB together: send them in several calls"));
+        return Err(bad_field(
+            "sections",
+            "are over 16 MiB together: send them in several calls",
+        ));
     }
     let mut checked: Vec<Checked> = Vec::with_capacity(request.sections.len());
     for section in request.sections {
         let section = check_section(section, now_ms)?;
         if checked.iter().any(|other| other.kind == section.kind) {
-            return Err(bad_field("sections", format!("{} is sent twice", section.kind)));
+            return Err(bad_field(
+                "sections",
+                format!("{} is sent twice", section.kind),
+            ));
         }
         checked.push(section);
     }
     ctx.store
         .write(move |tx| {
             idempotent(tx, &key, |tx| {
-                let current: BTreeMap<String, String> = store::current(tx, &device_id)?.into_iter().collect();
+                let current: BTreeMap<String, String> =
+                    store::current(tx, &device_id)?.into_iter().collect();
                 let mut changed = Vec::new();
                 for section in &checked {
                     let at = (device_id.as_str(), section.kind);
@@ -175,7 +210,13 @@ pub async fn report(
                         store::set_provenance(tx, &device_id, section.kind, &section.provenance)?;
                         continue;
                     }
-                    store::insert_content(tx, section.kind, &section.digest, &section.facts, now_ms)?;
+                    store::insert_content(
+                        tx,
+                        section.kind,
+                        &section.digest,
+                        &section.facts,
+                        now_ms,
+                    )?;
                     let times = (section.observed_at_ms, now_ms);
                     store::show(tx, at, &section.digest, &section.provenance, times)?;
                     changed.push((section.kind, section.digest.clone()));
@@ -190,11 +231,19 @@ pub async fn report(
 }
 
 /// Appends what changed, and brings the columns that lists show up to date.
-fn record(tx: &mut Tx, device_id: &str, changed: &[(&'static str, String)], now_ms: i64) -> Result<(), Failure> {
+fn record(
+    tx: &mut Tx,
+    device_id: &str,
+    changed: &[(&'static str, String)],
+    now_ms: i64,
+) -> Result<(), Failure> {
     if changed.is_empty() {
         return Ok(());
     }
-    let sections: Vec<_> = changed.iter().map(|(kind, digest)| json!({"kind": kind, "digest": digest})).collect();
+    let sections: Vec<_> = changed
+        .iter()
+        .map(|(kind, digest)| json!({"kind": kind, "digest": digest}))
+        .collect();
     event::append(
         tx,
         NewEvent {
@@ -209,7 +258,10 @@ fn record(tx: &mut Tx, device_id: &str, changed: &[(&'static str, String)], now_
             personal: None,
         },
     )?;
-    if changed.iter().any(|(kind, _)| matches!(*kind, "identity" | "hardware" | "operating_system")) {
+    if changed
+        .iter()
+        .any(|(kind, _)| matches!(*kind, "identity" | "hardware" | "operating_system"))
+    {
         columns::refresh(tx, device_id, now_ms)?;
     }
     Ok(())
@@ -232,18 +284,36 @@ fn check_section(section: v1::Section, now_ms: i64) -> Result<Checked, Status> {
         return refuse("SECTION_TOO_LARGE", "the facts are over 8 MiB".to_owned());
     }
     if Sha256::digest(&section.facts).as_slice() != &section.digest[..] {
-        return refuse("SECTION_DIGEST_MISMATCH", "the digest is not the SHA-256 of the facts: observe and send again".to_owned());
+        return refuse(
+            "SECTION_DIGEST_MISMATCH",
+            "the digest is not the SHA-256 of the facts: observe and send again".to_owned(),
+        );
     }
     let facts = match v1::SectionFacts::decode(section.facts.clone()) {
         Ok(facts) => facts,
-        Err(error) => return refuse("SECTION_MALFORMED", format!("the facts cannot be read ({error})")),
+        Err(error) => {
+            return refuse(
+                "SECTION_MALFORMED",
+                format!("the facts cannot be read ({error})"),
+            );
+        }
     };
     match facts.facts.as_ref().map(kind_of_facts) {
         Some(of) if kind_name(of) == Some(kind) => {}
-        Some(_) => return refuse("SECTION_MALFORMED", "the facts are of another section".to_owned()),
+        Some(_) => {
+            return refuse(
+                "SECTION_MALFORMED",
+                "the facts are of another section".to_owned(),
+            );
+        }
         // Nothing at all could be read; `unread` says why.
         None if !facts.unread.is_empty() => {}
-        None => return refuse("SECTION_MALFORMED", "there are neither facts nor reasons".to_owned()),
+        None => {
+            return refuse(
+                "SECTION_MALFORMED",
+                "there are neither facts nor reasons".to_owned(),
+            );
+        }
     }
     if let Some(problem) = out_of_bounds(&facts, &section.provenance) {
         return refuse("SECTION_MALFORMED", problem.to_owned());
@@ -264,14 +334,25 @@ fn check_section(section: v1::Section, now_ms: i64) -> Result<Checked, Status> {
 
 fn out_of_bounds(facts: &v1::SectionFacts, provenance: &[v1::Provenance]) -> Option<&'static str> {
     let long = |text: &str, most: usize| text.len() > 4 * most || text.chars().count() > most;
-    if facts.unread.len() > MAX_GROUPS || facts.unread.iter().any(|one| long(&one.group, 100) || long(&one.detail, 500)) {
+    if facts.unread.len() > MAX_GROUPS
+        || facts
+            .unread
+            .iter()
+            .any(|one| long(&one.group, 100) || long(&one.detail, 500))
+    {
         return Some("too many or too long reasons for what was not read");
     }
-    if provenance.len() > MAX_GROUPS || provenance.iter().any(|one| long(&one.group, 100) || long(&one.source, 500)) {
+    if provenance.len() > MAX_GROUPS
+        || provenance
+            .iter()
+            .any(|one| long(&one.group, 100) || long(&one.source, 500))
+    {
         return Some("too many or too long sources");
     }
     match &facts.facts {
-        Some(Facts::Software(software)) if software.items.len() > MAX_SOFTWARE => Some("more than 20,000 programs"),
+        Some(Facts::Software(software)) if software.items.len() > MAX_SOFTWARE => {
+            Some("more than 20,000 programs")
+        }
         _ => None,
     }
 }
@@ -299,7 +380,9 @@ impl v1::inventory_service_server::InventoryService for Service {
         let device: DeviceId = check::id("device_id", &body.device_id)?;
         let mut kinds = Vec::new();
         for kind in &body.kinds {
-            let kind = SectionKind::try_from(*kind).ok().filter(|kind| kind_name(*kind).is_some());
+            let kind = SectionKind::try_from(*kind)
+                .ok()
+                .filter(|kind| kind_name(*kind).is_some());
             kinds.push(kind.ok_or_else(|| bad_field("kinds", "names no section"))?);
         }
         let answer = self
@@ -318,7 +401,11 @@ impl v1::inventory_service_server::InventoryService for Service {
                 sections.sort_by_key(|section| section.kind);
                 let volatile = store::volatile(tx, &device_id)?
                     .and_then(|bytes| v1::VolatileFacts::decode(bytes.as_slice()).ok());
-                Ok(v1::GetInventoryResponse { device_id, sections, volatile })
+                Ok(v1::GetInventoryResponse {
+                    device_id,
+                    sections,
+                    volatile,
+                })
             })
             .await?;
         Ok(Response::new(answer))

@@ -14,7 +14,10 @@ pub fn after(page: &Page) -> Result<Option<(i64, String)>, Status> {
         None => Ok(None),
         Some([at, id]) => match at.parse() {
             Ok(at) => Ok(Some((at, id.to_owned()))),
-            Err(_) => Err(bad_field("page.page_token", "is damaged: begin again without one")),
+            Err(_) => Err(bad_field(
+                "page.page_token",
+                "is damaged: begin again without one",
+            )),
         },
     }
 }

@@ -25,7 +25,11 @@ pub struct Service(pub Context);
 ///
 /// # Errors
 /// [`StoreError::Log`] when the paper cannot be made.
-pub fn sign_checkpoint(org: &str, key: &SigningKey, of: &log::Checkpoint) -> Result<log::Signature, StoreError> {
+pub fn sign_checkpoint(
+    org: &str,
+    key: &SigningKey,
+    of: &log::Checkpoint,
+) -> Result<log::Signature, StoreError> {
     let paper = Checkpoint {
         critical: Vec::new(),
         org: org.to_owned(),
@@ -34,13 +38,20 @@ pub fn sign_checkpoint(org: &str, key: &SigningKey, of: &log::Checkpoint) -> Res
         at_ms: of.at_ms,
     };
     let envelope = sign(&paper, &[key]).map_err(|error| StoreError::Log(error.to_string()))?;
-    Ok(log::Signature { bytes: envelope.to_json(), key_id: key.key_id().0.to_hex() })
+    Ok(log::Signature {
+        bytes: envelope.to_json(),
+        key_id: key.key_id().0.to_hex(),
+    })
 }
 
 /// Whether a stored checkpoint is signed by this key and says what its columns say.
 pub fn is_signed(org: &str, key: &PublicKey, of: &SignedCheckpoint) -> bool {
-    let Ok(envelope) = Envelope::from_json(&of.signature.bytes) else { return false };
-    let Ok(paper) = Checkpoint::decode(&envelope) else { return false };
+    let Ok(envelope) = Envelope::from_json(&of.signature.bytes) else {
+        return false;
+    };
+    let Ok(paper) = Checkpoint::decode(&envelope) else {
+        return false;
+    };
     envelope.is_signed_by(key)
         && paper.org == org
         && i64::try_from(paper.size) == Ok(of.checkpoint.size)
@@ -54,8 +65,14 @@ impl v1::log_service_server::LogService for Service {
         &self,
         _request: Request<v1::GetCheckpointRequest>,
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
-        let latest = self.0.store.read(|tx| log::latest(tx).map_err(Failure::from)).await?;
-        Ok(Response::new(v1::GetCheckpointResponse { checkpoint: latest.as_ref().map(shown) }))
+        let latest = self
+            .0
+            .store
+            .read(|tx| log::latest(tx).map_err(Failure::from))
+            .await?;
+        Ok(Response::new(v1::GetCheckpointResponse {
+            checkpoint: latest.as_ref().map(shown),
+        }))
     }
 
     async fn get_event_proof(
@@ -83,7 +100,12 @@ impl v1::log_service_server::LogService for Service {
                 Ok(v1::GetEventProofResponse {
                     checkpoint: Some(shown(&latest)),
                     leaf_index: u64::try_from(index).map_err(|_| {
-                        status(Code::Internal, "INTERNAL", "a leaf below the first: damage; run `check`", &[])
+                        status(
+                            Code::Internal,
+                            "INTERNAL",
+                            "a leaf below the first: damage; run `check`",
+                            &[],
+                        )
                     })?,
                     leaf: event::leaf_bytes(&event).into(),
                     proof: proof.into_iter().map(|hash| hash.to_vec().into()).collect(),

@@ -68,18 +68,27 @@ impl v1::order_service_server::OrderService for Service {
     ) -> Result<Response<v1::CreateOrderResponse>, Status> {
         let who = person(&request)?;
         let order = create::create(&self.0, who, request.into_inner()).await?;
-        Ok(Response::new(v1::CreateOrderResponse { order: Some(order) }))
+        Ok(Response::new(v1::CreateOrderResponse {
+            order: Some(order),
+        }))
     }
 
-    async fn get_order(&self, request: Request<v1::GetOrderRequest>) -> Result<Response<v1::GetOrderResponse>, Status> {
+    async fn get_order(
+        &self,
+        request: Request<v1::GetOrderRequest>,
+    ) -> Result<Response<v1::GetOrderResponse>, Status> {
         let order_id: OrderId = id("order_id", &request.into_inner().order_id)?;
         let answer = self
             .0
             .store
             .read(move |tx| -> Result<_, Failure> {
                 let order = find(tx, &order_id.to_string())?;
-                let definition = trust_document::definition(tx, &order.definition_digest)?.unwrap_or_default();
-                Ok(v1::GetOrderResponse { order: Some(whole(tx, &order)?), definition: definition.into() })
+                let definition =
+                    trust_document::definition(tx, &order.definition_digest)?.unwrap_or_default();
+                Ok(v1::GetOrderResponse {
+                    order: Some(whole(tx, &order)?),
+                    definition: definition.into(),
+                })
             })
             .await?;
         Ok(Response::new(answer))
@@ -95,10 +104,17 @@ impl v1::order_service_server::OrderService for Service {
             states: body
                 .states
                 .iter()
-                .map(|state| convert::state(*state).ok_or_else(|| bad_field("states", "names no state of an order")))
+                .map(|state| {
+                    convert::state(*state)
+                        .ok_or_else(|| bad_field("states", "names no state of an order"))
+                })
                 .collect::<Result<_, _>>()?,
-            ticket_id: text(optional_id::<TicketId>("ticket_id", &body.ticket_id)?.map(|id| id.to_string())),
-            device_id: text(optional_id::<DeviceId>("device_id", &body.device_id)?.map(|id| id.to_string())),
+            ticket_id: text(
+                optional_id::<TicketId>("ticket_id", &body.ticket_id)?.map(|id| id.to_string()),
+            ),
+            device_id: text(
+                optional_id::<DeviceId>("device_id", &body.device_id)?.map(|id| id.to_string()),
+            ),
             ..OrderQuery::default()
         };
         let page = page(&body.page, "ListOrders", &format!("{query:?}"))?;
@@ -116,8 +132,13 @@ impl v1::order_service_server::OrderService for Service {
                 Ok(orders)
             })
             .await?;
-        let info = page.cut(&mut orders, |order: &v1::Order| keyset::key(order.created_at_ms, &order.id));
-        Ok(Response::new(v1::ListOrdersResponse { orders, page: Some(info) }))
+        let info = page.cut(&mut orders, |order: &v1::Order| {
+            keyset::key(order.created_at_ms, &order.id)
+        });
+        Ok(Response::new(v1::ListOrdersResponse {
+            orders,
+            page: Some(info),
+        }))
     }
 
     async fn add_statement(
@@ -126,7 +147,9 @@ impl v1::order_service_server::OrderService for Service {
     ) -> Result<Response<v1::AddStatementResponse>, Status> {
         let who = person(&request)?;
         let order = statement::add(&self.0, who, request.into_inner()).await?;
-        Ok(Response::new(v1::AddStatementResponse { order: Some(order) }))
+        Ok(Response::new(v1::AddStatementResponse {
+            order: Some(order),
+        }))
     }
 
     async fn cancel_order(
@@ -143,7 +166,8 @@ impl v1::order_service_server::OrderService for Service {
             .write(move |tx| -> Result<_, Failure> {
                 let order = find(tx, &order_id.to_string())?;
                 let personal = serde_json::json!({"reason": reason.as_str()}).to_string();
-                let held_by = state::call_off(tx, &order, &who.id.to_string(), &personal, now_ms())?;
+                let held_by =
+                    state::call_off(tx, &order, &who.id.to_string(), &personal, now_ms())?;
                 let order = find(tx, &order_id.to_string())?;
                 Ok((whole(tx, &order)?, held_by))
             })
@@ -151,10 +175,13 @@ impl v1::order_service_server::OrderService for Service {
         chasqui_base::fault_point!("server.order.cancelled");
         deliver::stop(&self.0, order_id, &order.digest, &held_by);
         deliver::changed(&self.0, order_id);
-        Ok(Response::new(v1::CancelOrderResponse { order: Some(order) }))
+        Ok(Response::new(v1::CancelOrderResponse {
+            order: Some(order),
+        }))
     }
 
-    type WatchOrderStream = Pin<Box<dyn Stream<Item = Result<v1::WatchOrderResponse, Status>> + Send>>;
+    type WatchOrderStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchOrderResponse, Status>> + Send>>;
 
     async fn watch_order(
         &self,

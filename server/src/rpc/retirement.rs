@@ -34,9 +34,16 @@ impl v1::retirement_service_server::RetirementService for Service {
         let body = request.into_inner();
         let device_id: DeviceId = check::id("device_id", &body.device_id)?;
         let now_ms = now_ms();
-        let as_of_ms = if body.as_of_ms == 0 { now_ms } else { body.as_of_ms };
+        let as_of_ms = if body.as_of_ms == 0 {
+            now_ms
+        } else {
+            body.as_of_ms
+        };
         if !(0..=now_ms).contains(&as_of_ms) {
-            return Err(bad_field("as_of_ms", "lies in the future or before 1970: use 0 for now"));
+            return Err(bad_field(
+                "as_of_ms",
+                "lies in the future or before 1970: use 0 for now",
+            ));
         }
         let knowledge = Knowledge::builtin().map_err(|error| internal("knowledge", &error))?;
         let answer = self
@@ -50,12 +57,21 @@ impl v1::retirement_service_server::RetirementService for Service {
             })
             .await?;
         let (host_name, assessment) = answer;
-        Ok(Response::new(shown(&body.device_id, host_name, &assessment)?))
+        Ok(Response::new(shown(
+            &body.device_id,
+            host_name,
+            &assessment,
+        )?))
     }
 }
 
-fn shown(device_id: &str, host_name: String, assessment: &Assessment) -> Result<v1::AssessRetirementResponse, Status> {
-    let canonical = serde_json::to_vec(assessment).map_err(|error| internal("assessment", &error))?;
+fn shown(
+    device_id: &str,
+    host_name: String,
+    assessment: &Assessment,
+) -> Result<v1::AssessRetirementResponse, Status> {
+    let canonical =
+        serde_json::to_vec(assessment).map_err(|error| internal("assessment", &error))?;
     Ok(v1::AssessRetirementResponse {
         device_id: device_id.to_owned(),
         host_name,

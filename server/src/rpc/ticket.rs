@@ -3,6 +3,7 @@
 
 mod convert;
 mod record;
+mod replay;
 mod timeline;
 
 use chasqui_base::clock::{new_id, now_ms};
@@ -10,7 +11,9 @@ use chasqui_base::fault_point;
 use chasqui_domain::ids::{DeviceId, PersonId, TicketId};
 use chasqui_domain::role::Role;
 use chasqui_domain::search::fold;
-use chasqui_domain::ticket::{Actor, Body, Event, Kind, Level, Reason, TicketNumber, Title, apply, may, may_view};
+use chasqui_domain::ticket::{
+    Actor, Body, Event, Kind, Level, Reason, TicketNumber, Title, apply, may, may_view,
+};
 use chasqui_proto::error::{bad_field, status};
 use chasqui_proto::v1;
 use chasqui_store::event::{self, NewEvent};
@@ -27,7 +30,7 @@ use crate::auth::{Person, person};
 use crate::context::Context;
 use crate::error::{Failure, denied, not_found};
 
-pub use convert::ticket as encode;
+pub use replay::check_replay;
 
 /// Those who work on tickets.
 const STAFF: [Role; 3] = [Role::Technician, Role::Lead, Role::Coordinator];
@@ -63,7 +66,7 @@ impl Service {
             })
             .await?;
         fault_point!("server.ticket.changed");
-        Ok(answer(&kept.response)?)
+        answer(&kept.response)
     }
 }
 
@@ -75,12 +78,21 @@ struct Decided {
 
 impl From<Event> for Decided {
     fn from(event: Event) -> Self {
-        Self { event, service: None }
+        Self {
+            event,
+            service: None,
+        }
     }
 }
 
 /// Applies events to a ticket by the rules, writes the row and the record.
-fn store_change(tx: &mut Tx, who: &Person, ticket: Ticket, events: &[Decided], now_ms: i64) -> Result<Ticket, Failure> {
+fn store_change(
+    tx: &mut Tx,
+    who: &Person,
+    ticket: Ticket,
+    events: &[Decided],
+    now_ms: i64,
+) -> Result<Ticket, Failure> {
     let mut state = record::state_of(&ticket)?;
     let mut service = None;
     for decided in events {
@@ -96,8 +108,20 @@ fn store_change(tx: &mut Tx, who: &Person, ticket: Ticket, events: &[Decided], n
     let mut replayed = record::state_of(&ticket)?;
     for decided in events {
         replayed = apply(replayed, &decided.event)?;
-        let more: Vec<_> = decided.service.iter().map(|service| ("service", service.as_str().into())).collect();
-        append(tx, &ticket.id, &who.id.to_string(), decided, &more, replayed.state.as_str(), now_ms)?;
+        let more: Vec<_> = decided
+            .service
+            .iter()
+            .map(|service| ("service", service.as_str().into()))
+            .collect();
+        append(
+            tx,
+            &ticket.id,
+            &who.id.to_string(),
+            decided,
+            &more,
+            replayed.state.as_str(),
+            now_ms,
+        )?;
     }
     store::by_id(tx, &ticket.id)?.ok_or_else(|| not_found("ticket", &ticket.id).into())
 }
@@ -153,14 +177,21 @@ fn changed(ticket: &Ticket) -> Status {
     status(
         Code::Aborted,
         "TICKET_CHANGED",
-        format!("ticket {} was changed meanwhile (version {version}): look at it again", ticket.number),
+        format!(
+            "ticket {} was changed meanwhile (version {version}): look at it again",
+            ticket.number
+        ),
         &[("ticket", &ticket.id), ("version", &version)],
     )
 }
 
 /// True for those who see tickets of others.
 fn sees_all(who: &Person) -> bool {
-    may_view(Actor::Person { roles: who.roles, is_requester: false, is_assignee: false })
+    may_view(Actor::Person {
+        roles: who.roles,
+        is_requester: false,
+        is_assignee: false,
+    })
 }
 
 #[tonic::async_trait]
@@ -172,11 +203,18 @@ impl v1::ticket_service_server::TicketService for Service {
         let who = person(&request)?;
         let body = request.into_inner();
         let now_ms = now_ms();
-        let once = request_key(&who.id.to_string(), "TicketService/CreateTicket", &body, |body| &mut body.request_id, now_ms)?;
+        let once = request_key(
+            &who.id.to_string(),
+            "TicketService/CreateTicket",
+            &body,
+            |body| &mut body.request_id,
+            now_ms,
+        )?;
         let title = Title::parse(&body.title).map_err(Failure::from)?;
         let description = Body::parse("description", &body.description).map_err(Failure::from)?;
         let device: Option<DeviceId> = optional_id("device_id", &body.device_id)?;
-        let requester: PersonId = optional_id("requester_id", &body.requester_id)?.unwrap_or(who.id);
+        let requester: PersonId =
+            optional_id("requester_id", &body.requester_id)?.unwrap_or(who.id);
         if requester != who.id && !who.roles.has_any(&STAFF) {
             return Err(denied(
                 "TICKET_PERMISSION",
@@ -191,7 +229,11 @@ impl v1::ticket_service_server::TicketService for Service {
             urgency: Level::MEDIUM,
             device,
         };
-        let own = Actor::Person { roles: who.roles, is_requester: requester == who.id, is_assignee: false };
+        let own = Actor::Person {
+            roles: who.roles,
+            is_requester: requester == who.id,
+            is_assignee: false,
+        };
         may(registered.action(Some(who.id)), own).map_err(Failure::from)?;
         let ticket_id = new_id().to_string();
         let kept = self
@@ -227,17 +269,31 @@ impl v1::ticket_service_server::TicketService for Service {
                     )?;
                     let decided = Decided::from(registered.clone());
                     let more = [("number", number.as_str().into())];
-                    append(tx, &ticket_id, &who.id.to_string(), &decided, &more, "registered", now_ms)?;
-                    let ticket = store::by_id(tx, &ticket_id)?.ok_or_else(|| not_found("ticket", &ticket_id))?;
+                    append(
+                        tx,
+                        &ticket_id,
+                        &who.id.to_string(),
+                        &decided,
+                        &more,
+                        "registered",
+                        now_ms,
+                    )?;
+                    let ticket = store::by_id(tx, &ticket_id)?
+                        .ok_or_else(|| not_found("ticket", &ticket_id))?;
                     Ok::<_, Failure>(convert::ticket(&ticket).encode_to_vec())
                 })
             })
             .await?;
         fault_point!("server.ticket.created");
-        Ok(Response::new(v1::CreateTicketResponse { ticket: Some(answer(&kept.response)?) }))
+        Ok(Response::new(v1::CreateTicketResponse {
+            ticket: Some(answer(&kept.response)?),
+        }))
     }
 
-    async fn get_ticket(&self, request: Request<v1::GetTicketRequest>) -> Result<Response<v1::GetTicketResponse>, Status> {
+    async fn get_ticket(
+        &self,
+        request: Request<v1::GetTicketRequest>,
+    ) -> Result<Response<v1::GetTicketResponse>, Status> {
         let who = person(&request)?;
         let name = request.into_inner().ticket;
         let ticket = self
@@ -254,7 +310,9 @@ impl v1::ticket_service_server::TicketService for Service {
                     .ok_or_else(|| Failure::from(not_found("ticket", &name)))
             })
             .await?;
-        Ok(Response::new(v1::GetTicketResponse { ticket: Some(convert::ticket(&ticket)) }))
+        Ok(Response::new(v1::GetTicketResponse {
+            ticket: Some(convert::ticket(&ticket)),
+        }))
     }
 
     async fn list_tickets(
@@ -266,7 +324,10 @@ impl v1::ticket_service_server::TicketService for Service {
         let mut requester_id = optional_id::<PersonId>("requester_id", &body.requester_id)?;
         if !sees_all(&who) {
             if requester_id.is_some_and(|asked| asked != who.id) {
-                return Err(denied("TICKET_PERMISSION", "you see your own tickets: leave requester_id empty"));
+                return Err(denied(
+                    "TICKET_PERMISSION",
+                    "you see your own tickets: leave requester_id empty",
+                ));
             }
             requester_id = Some(who.id);
         }
@@ -276,7 +337,10 @@ impl v1::ticket_service_server::TicketService for Service {
         let states = body
             .states
             .iter()
-            .map(|state| convert::state(*state).ok_or_else(|| bad_field("states", "names no state of a ticket")))
+            .map(|state| {
+                convert::state(*state)
+                    .ok_or_else(|| bad_field("states", "names no state of a ticket"))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let mut query = TicketQuery {
             states,
@@ -295,7 +359,9 @@ impl v1::ticket_service_server::TicketService for Service {
             .store
             .read(move |tx| store::list(tx, &query).map_err(Failure::from))
             .await?;
-        let info = page.cut(&mut tickets, |ticket| keyset::key(ticket.created_at_ms, &ticket.id));
+        let info = page.cut(&mut tickets, |ticket| {
+            keyset::key(ticket.created_at_ms, &ticket.id)
+        });
         Ok(Response::new(v1::ListTicketsResponse {
             tickets: tickets.iter().map(convert::ticket).collect(),
             page: Some(info),
@@ -308,18 +374,40 @@ impl v1::ticket_service_server::TicketService for Service {
     ) -> Result<Response<v1::ClassifyTicketResponse>, Status> {
         let who = person(&request)?;
         let body = request.into_inner();
-        let once = request_key(&who.id.to_string(), "TicketService/ClassifyTicket", &body, |body| &mut body.request_id, now_ms())?;
-        let kind = convert::kind(body.kind).ok_or_else(|| bad_field("kind", "use incident, request or maintenance"))?;
+        let once = request_key(
+            &who.id.to_string(),
+            "TicketService/ClassifyTicket",
+            &body,
+            |body| &mut body.request_id,
+            now_ms(),
+        )?;
+        let kind = convert::kind(body.kind)
+            .ok_or_else(|| bad_field("kind", "use incident, request or maintenance"))?;
         let urgency = convert::level("urgency", body.urgency)?;
         let impact = convert::level("impact", body.impact)?;
         let service = convert::service(&body.service)?;
         let ticket = self
-            .change(who, once, (body.ticket_id, body.expected_version), move |_, _| {
-                let event = Event::Classified { kind, category: None, urgency, impact };
-                Ok(vec![Decided { event, service: Some(service.clone()) }])
-            })
+            .change(
+                who,
+                once,
+                (body.ticket_id, body.expected_version),
+                move |_, _| {
+                    let event = Event::Classified {
+                        kind,
+                        category: None,
+                        urgency,
+                        impact,
+                    };
+                    Ok(vec![Decided {
+                        event,
+                        service: Some(service.clone()),
+                    }])
+                },
+            )
             .await?;
-        Ok(Response::new(v1::ClassifyTicketResponse { ticket: Some(ticket) }))
+        Ok(Response::new(v1::ClassifyTicketResponse {
+            ticket: Some(ticket),
+        }))
     }
 
     async fn assign_ticket(
@@ -328,18 +416,41 @@ impl v1::ticket_service_server::TicketService for Service {
     ) -> Result<Response<v1::AssignTicketResponse>, Status> {
         let who = person(&request)?;
         let body = request.into_inner();
-        let once = request_key(&who.id.to_string(), "TicketService/AssignTicket", &body, |body| &mut body.request_id, now_ms())?;
+        let once = request_key(
+            &who.id.to_string(),
+            "TicketService/AssignTicket",
+            &body,
+            |body| &mut body.request_id,
+            now_ms(),
+        )?;
         let assignee: PersonId = id("assignee_id", &body.assignee_id)?;
         let ticket = self
-            .change(who, once, (body.ticket_id, body.expected_version), move |tx, _| {
-                let person = known_person(tx, "assignee_id", assignee)?;
-                if person.disabled || !person.roles.has_any(&STAFF) {
-                    return Err(bad_field("assignee_id", "is nobody who attends tickets: choose a technician").into());
-                }
-                Ok(vec![Event::Assigned { assignee, group: None }.into()])
-            })
+            .change(
+                who,
+                once,
+                (body.ticket_id, body.expected_version),
+                move |tx, _| {
+                    let person = known_person(tx, "assignee_id", assignee)?;
+                    if person.disabled || !person.roles.has_any(&STAFF) {
+                        return Err(bad_field(
+                            "assignee_id",
+                            "is nobody who attends tickets: choose a technician",
+                        )
+                        .into());
+                    }
+                    Ok(vec![
+                        Event::Assigned {
+                            assignee,
+                            group: None,
+                        }
+                        .into(),
+                    ])
+                },
+            )
             .await?;
-        Ok(Response::new(v1::AssignTicketResponse { ticket: Some(ticket) }))
+        Ok(Response::new(v1::AssignTicketResponse {
+            ticket: Some(ticket),
+        }))
     }
 
     async fn start_ticket(
@@ -348,11 +459,24 @@ impl v1::ticket_service_server::TicketService for Service {
     ) -> Result<Response<v1::StartTicketResponse>, Status> {
         let who = person(&request)?;
         let body = request.into_inner();
-        let once = request_key(&who.id.to_string(), "TicketService/StartTicket", &body, |body| &mut body.request_id, now_ms())?;
+        let once = request_key(
+            &who.id.to_string(),
+            "TicketService/StartTicket",
+            &body,
+            |body| &mut body.request_id,
+            now_ms(),
+        )?;
         let ticket = self
-            .change(who, once, (body.ticket_id, body.expected_version), |_, _| Ok(vec![Event::Started.into()]))
+            .change(
+                who,
+                once,
+                (body.ticket_id, body.expected_version),
+                |_, _| Ok(vec![Event::Started.into()]),
+            )
             .await?;
-        Ok(Response::new(v1::StartTicketResponse { ticket: Some(ticket) }))
+        Ok(Response::new(v1::StartTicketResponse {
+            ticket: Some(ticket),
+        }))
     }
 
     async fn hold_ticket(
@@ -361,14 +485,32 @@ impl v1::ticket_service_server::TicketService for Service {
     ) -> Result<Response<v1::HoldTicketResponse>, Status> {
         let who = person(&request)?;
         let body = request.into_inner();
-        let once = request_key(&who.id.to_string(), "TicketService/HoldTicket", &body, |body| &mut body.request_id, now_ms())?;
+        let once = request_key(
+            &who.id.to_string(),
+            "TicketService/HoldTicket",
+            &body,
+            |body| &mut body.request_id,
+            now_ms(),
+        )?;
         let reason = Reason::parse(&body.reason).map_err(Failure::from)?;
         let ticket = self
-            .change(who, once, (body.ticket_id, body.expected_version), move |_, _| {
-                Ok(vec![Event::Held { reason: reason.clone() }.into()])
-            })
+            .change(
+                who,
+                once,
+                (body.ticket_id, body.expected_version),
+                move |_, _| {
+                    Ok(vec![
+                        Event::Held {
+                            reason: reason.clone(),
+                        }
+                        .into(),
+                    ])
+                },
+            )
             .await?;
-        Ok(Response::new(v1::HoldTicketResponse { ticket: Some(ticket) }))
+        Ok(Response::new(v1::HoldTicketResponse {
+            ticket: Some(ticket),
+        }))
     }
 
     async fn resume_ticket(
@@ -377,11 +519,24 @@ impl v1::ticket_service_server::TicketService for Service {
     ) -> Result<Response<v1::ResumeTicketResponse>, Status> {
         let who = person(&request)?;
         let body = request.into_inner();
-        let once = request_key(&who.id.to_string(), "TicketService/ResumeTicket", &body, |body| &mut body.request_id, now_ms())?;
+        let once = request_key(
+            &who.id.to_string(),
+            "TicketService/ResumeTicket",
+            &body,
+            |body| &mut body.request_id,
+            now_ms(),
+        )?;
         let ticket = self
-            .change(who, once, (body.ticket_id, body.expected_version), |_, _| Ok(vec![Event::Resumed.into()]))
+            .change(
+                who,
+                once,
+                (body.ticket_id, body.expected_version),
+                |_, _| Ok(vec![Event::Resumed.into()]),
+            )
             .await?;
-        Ok(Response::new(v1::ResumeTicketResponse { ticket: Some(ticket) }))
+        Ok(Response::new(v1::ResumeTicketResponse {
+            ticket: Some(ticket),
+        }))
     }
 
     async fn solve_ticket(
@@ -390,17 +545,38 @@ impl v1::ticket_service_server::TicketService for Service {
     ) -> Result<Response<v1::SolveTicketResponse>, Status> {
         let who = person(&request)?;
         let body = request.into_inner();
-        let once = request_key(&who.id.to_string(), "TicketService/SolveTicket", &body, |body| &mut body.request_id, now_ms())?;
+        let once = request_key(
+            &who.id.to_string(),
+            "TicketService/SolveTicket",
+            &body,
+            |body| &mut body.request_id,
+            now_ms(),
+        )?;
         let solution = Body::parse_required("solution", &body.solution).map_err(Failure::from)?;
         if solution.as_str().chars().count() < 3 {
-            return Err(bad_field("solution", "says too little: at least 3 characters"));
+            return Err(bad_field(
+                "solution",
+                "says too little: at least 3 characters",
+            ));
         }
         let ticket = self
-            .change(who, once, (body.ticket_id, body.expected_version), move |_, _| {
-                Ok(vec![Event::SolutionProposed { solution: solution.clone() }.into()])
-            })
+            .change(
+                who,
+                once,
+                (body.ticket_id, body.expected_version),
+                move |_, _| {
+                    Ok(vec![
+                        Event::SolutionProposed {
+                            solution: solution.clone(),
+                        }
+                        .into(),
+                    ])
+                },
+            )
             .await?;
-        Ok(Response::new(v1::SolveTicketResponse { ticket: Some(ticket) }))
+        Ok(Response::new(v1::SolveTicketResponse {
+            ticket: Some(ticket),
+        }))
     }
 
     async fn approve_solution(
@@ -409,19 +585,38 @@ impl v1::ticket_service_server::TicketService for Service {
     ) -> Result<Response<v1::ApproveSolutionResponse>, Status> {
         let who = person(&request)?;
         let body = request.into_inner();
-        let once = request_key(&who.id.to_string(), "TicketService/ApproveSolution", &body, |body| &mut body.request_id, now_ms())?;
+        let once = request_key(
+            &who.id.to_string(),
+            "TicketService/ApproveSolution",
+            &body,
+            |body| &mut body.request_id,
+            now_ms(),
+        )?;
         let comment = Body::parse("comment", &body.comment).map_err(Failure::from)?;
         let ticket = self
-            .change(who, once, (body.ticket_id, body.expected_version), move |_, _| {
-                let mut events = Vec::new();
-                if !comment.as_str().is_empty() {
-                    events.push(Event::Commented { text: comment.clone(), internal: false }.into());
-                }
-                events.push(Event::SolutionApproved.into());
-                Ok(events)
-            })
+            .change(
+                who,
+                once,
+                (body.ticket_id, body.expected_version),
+                move |_, _| {
+                    let mut events = Vec::new();
+                    if !comment.as_str().is_empty() {
+                        events.push(
+                            Event::Commented {
+                                text: comment.clone(),
+                                internal: false,
+                            }
+                            .into(),
+                        );
+                    }
+                    events.push(Event::SolutionApproved.into());
+                    Ok(events)
+                },
+            )
             .await?;
-        Ok(Response::new(v1::ApproveSolutionResponse { ticket: Some(ticket) }))
+        Ok(Response::new(v1::ApproveSolutionResponse {
+            ticket: Some(ticket),
+        }))
     }
 
     async fn reject_solution(
@@ -430,14 +625,32 @@ impl v1::ticket_service_server::TicketService for Service {
     ) -> Result<Response<v1::RejectSolutionResponse>, Status> {
         let who = person(&request)?;
         let body = request.into_inner();
-        let once = request_key(&who.id.to_string(), "TicketService/RejectSolution", &body, |body| &mut body.request_id, now_ms())?;
+        let once = request_key(
+            &who.id.to_string(),
+            "TicketService/RejectSolution",
+            &body,
+            |body| &mut body.request_id,
+            now_ms(),
+        )?;
         let reason = Reason::parse(&body.reason).map_err(Failure::from)?;
         let ticket = self
-            .change(who, once, (body.ticket_id, body.expected_version), move |_, _| {
-                Ok(vec![Event::SolutionRejected { reason: reason.clone() }.into()])
-            })
+            .change(
+                who,
+                once,
+                (body.ticket_id, body.expected_version),
+                move |_, _| {
+                    Ok(vec![
+                        Event::SolutionRejected {
+                            reason: reason.clone(),
+                        }
+                        .into(),
+                    ])
+                },
+            )
             .await?;
-        Ok(Response::new(v1::RejectSolutionResponse { ticket: Some(ticket) }))
+        Ok(Response::new(v1::RejectSolutionResponse {
+            ticket: Some(ticket),
+        }))
     }
 
     async fn close_ticket(
@@ -446,14 +659,32 @@ impl v1::ticket_service_server::TicketService for Service {
     ) -> Result<Response<v1::CloseTicketResponse>, Status> {
         let who = person(&request)?;
         let body = request.into_inner();
-        let once = request_key(&who.id.to_string(), "TicketService/CloseTicket", &body, |body| &mut body.request_id, now_ms())?;
+        let once = request_key(
+            &who.id.to_string(),
+            "TicketService/CloseTicket",
+            &body,
+            |body| &mut body.request_id,
+            now_ms(),
+        )?;
         let reason = Reason::parse(&body.reason).map_err(Failure::from)?;
         let ticket = self
-            .change(who, once, (body.ticket_id, body.expected_version), move |_, _| {
-                Ok(vec![Event::ClosedByLead { reason: reason.clone() }.into()])
-            })
+            .change(
+                who,
+                once,
+                (body.ticket_id, body.expected_version),
+                move |_, _| {
+                    Ok(vec![
+                        Event::ClosedByLead {
+                            reason: reason.clone(),
+                        }
+                        .into(),
+                    ])
+                },
+            )
             .await?;
-        Ok(Response::new(v1::CloseTicketResponse { ticket: Some(ticket) }))
+        Ok(Response::new(v1::CloseTicketResponse {
+            ticket: Some(ticket),
+        }))
     }
 
     async fn cancel_ticket(
@@ -462,14 +693,32 @@ impl v1::ticket_service_server::TicketService for Service {
     ) -> Result<Response<v1::CancelTicketResponse>, Status> {
         let who = person(&request)?;
         let body = request.into_inner();
-        let once = request_key(&who.id.to_string(), "TicketService/CancelTicket", &body, |body| &mut body.request_id, now_ms())?;
+        let once = request_key(
+            &who.id.to_string(),
+            "TicketService/CancelTicket",
+            &body,
+            |body| &mut body.request_id,
+            now_ms(),
+        )?;
         let reason = Reason::parse(&body.reason).map_err(Failure::from)?;
         let ticket = self
-            .change(who, once, (body.ticket_id, body.expected_version), move |_, _| {
-                Ok(vec![Event::Cancelled { reason: reason.clone() }.into()])
-            })
+            .change(
+                who,
+                once,
+                (body.ticket_id, body.expected_version),
+                move |_, _| {
+                    Ok(vec![
+                        Event::Cancelled {
+                            reason: reason.clone(),
+                        }
+                        .into(),
+                    ])
+                },
+            )
             .await?;
-        Ok(Response::new(v1::CancelTicketResponse { ticket: Some(ticket) }))
+        Ok(Response::new(v1::CancelTicketResponse {
+            ticket: Some(ticket),
+        }))
     }
 
     async fn comment_ticket(
@@ -479,7 +728,13 @@ impl v1::ticket_service_server::TicketService for Service {
         let who = person(&request)?;
         let body = request.into_inner();
         let now_ms = now_ms();
-        let once = request_key(&who.id.to_string(), "TicketService/CommentTicket", &body, |body| &mut body.request_id, now_ms)?;
+        let once = request_key(
+            &who.id.to_string(),
+            "TicketService/CommentTicket",
+            &body,
+            |body| &mut body.request_id,
+            now_ms,
+        )?;
         let ticket_id: TicketId = id("ticket_id", &body.ticket_id)?;
         let text = Body::parse_required("text", &body.text).map_err(Failure::from)?;
         let kept = self
@@ -488,18 +743,32 @@ impl v1::ticket_service_server::TicketService for Service {
             .write(move |tx| {
                 idempotent(tx, &once, |tx| {
                     let ticket = visible(tx, &who, &ticket_id.to_string())?;
-                    let event = Event::Commented { text: text.clone(), internal: false };
+                    let event = Event::Commented {
+                        text: text.clone(),
+                        internal: false,
+                    };
                     may(event.action(Some(who.id)), actor(&who, &ticket))?;
                     // A comment changes nothing, so it makes no new version: two people may comment at once.
                     let me = who.id.to_string();
-                    let stored = append(tx, &ticket.id, &me, &event.into(), &[], ticket.state.as_str(), now_ms)?;
+                    let stored = append(
+                        tx,
+                        &ticket.id,
+                        &me,
+                        &event.into(),
+                        &[],
+                        ticket.state.as_str(),
+                        now_ms,
+                    )?;
                     let entry = v1::TimelineEntry {
                         id: stored.id,
                         at_ms: stored.at_ms,
                         kind: stored.kind,
                         actor_id: me,
                         actor_name: who.name.clone(),
-                        text: Some(v1::Text { es: "Comentario".to_owned(), en: "Comment".to_owned() }),
+                        text: Some(v1::Text {
+                            es: "Comentario".to_owned(),
+                            en: "Comment".to_owned(),
+                        }),
                         order_id: String::new(),
                         body: text.as_str().to_owned(),
                     };
@@ -508,7 +777,9 @@ impl v1::ticket_service_server::TicketService for Service {
             })
             .await?;
         fault_point!("server.ticket.commented");
-        Ok(Response::new(v1::CommentTicketResponse { entry: Some(answer(&kept.response)?) }))
+        Ok(Response::new(v1::CommentTicketResponse {
+            entry: Some(answer(&kept.response)?),
+        }))
     }
 
     async fn list_timeline(
@@ -526,17 +797,27 @@ impl v1::ticket_service_server::TicketService for Service {
             .read(move |tx| {
                 let ticket = visible(tx, &who, &ticket_id.to_string())?;
                 let rows = store::timeline(tx, &ticket.id, after.clone(), limit)?;
-                rows.into_iter().map(|row| entry(tx, row)).collect::<Result<Vec<_>, Failure>>()
+                rows.into_iter()
+                    .map(|row| entry(tx, row))
+                    .collect::<Result<Vec<_>, Failure>>()
             })
             .await?;
-        let info = page.cut(&mut entries, |entry: &v1::TimelineEntry| keyset::key(entry.at_ms, &entry.id));
-        Ok(Response::new(v1::ListTimelineResponse { entries, page: Some(info) }))
+        let info = page.cut(&mut entries, |entry: &v1::TimelineEntry| {
+            keyset::key(entry.at_ms, &entry.id)
+        });
+        Ok(Response::new(v1::ListTimelineResponse {
+            entries,
+            page: Some(info),
+        }))
     }
 }
 
 fn entry(tx: &mut Tx, row: store::TimelineRow) -> Result<v1::TimelineEntry, Failure> {
     let data: serde_json::Value = serde_json::from_str(&row.data).unwrap_or_default();
-    let personal: Option<serde_json::Value> = row.personal.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let personal: Option<serde_json::Value> = row
+        .personal
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok());
     let named = match data.get("assignee").and_then(serde_json::Value::as_str) {
         Some(id) => store::person(tx, id)?.map_or_else(|| id.to_owned(), |person| person.name),
         None => String::new(),
@@ -546,10 +827,25 @@ fn entry(tx: &mut Tx, row: store::TimelineRow) -> Result<v1::TimelineEntry, Fail
         id: row.id,
         at_ms: row.at_ms,
         kind: row.kind,
-        actor_name: if row.actor == SYSTEM { "chasqui".to_owned() } else { row.actor_name },
-        actor_id: if row.actor == SYSTEM { String::new() } else { row.actor },
-        text: Some(v1::Text { es: text.es, en: text.en }),
-        order_id: if row.subject_kind == "order" { row.subject_id } else { String::new() },
+        actor_name: if row.actor == SYSTEM {
+            "chasqui".to_owned()
+        } else {
+            row.actor_name
+        },
+        actor_id: if row.actor == SYSTEM {
+            String::new()
+        } else {
+            row.actor
+        },
+        text: Some(v1::Text {
+            es: text.es,
+            en: text.en,
+        }),
+        order_id: if row.subject_kind == "order" {
+            row.subject_id
+        } else {
+            String::new()
+        },
         body: record::body(row.personal.as_deref()),
     })
 }
@@ -564,50 +860,4 @@ fn known_person(tx: &mut Tx, field: &str, id: PersonId) -> Result<store::TicketP
 
 fn text_of<T: ToString>(id: Option<T>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
-}
-
-/// Whether the record of every ticket leads to its row: for `check`.
-///
-/// # Errors
-/// When the store cannot be read.
-pub fn check_replay(tx: &mut Tx, findings: &mut Vec<String>) -> Result<u64, chasqui_store::StoreError> {
-    let (mut after, mut checked) = (String::new(), 0);
-    loop {
-        let ids = store::ids_after(tx, &after, 500)?;
-        let Some(last) = ids.last() else { return Ok(checked) };
-        after.clone_from(last);
-        for id in &ids {
-            checked += 1;
-            if let Some(finding) = replay_finding(tx, id)? {
-                findings.push(finding);
-            }
-        }
-    }
-}
-
-fn replay_finding(tx: &mut Tx, id: &str) -> Result<Option<String>, chasqui_store::StoreError> {
-    let Some(ticket) = store::by_id(tx, id)? else { return Ok(None) };
-    let recorded = store::own_events(tx, id)?;
-    let erased = recorded.iter().any(|(_, personal)| personal.is_none());
-    let events: Option<Vec<Event>> =
-        recorded.iter().map(|(data, personal)| record::read(data, personal.as_deref())).collect();
-    let Some(events) = events else {
-        return Ok(Some(format!("ticket {}: an event cannot be read", ticket.number)));
-    };
-    let replayed = match chasqui_domain::ticket::replay(&events) {
-        Ok(replayed) => replayed,
-        Err(error) => return Ok(Some(format!("ticket {}: {error}", ticket.number))),
-    };
-    let mut stored = record::state_of(&ticket)?;
-    stored.reopened = replayed.reopened;
-    stored.orders.clone_from(&replayed.orders);
-    if erased {
-        // What people wrote cannot be told from the record any more; the facts still must.
-        stored.title.clone_from(&replayed.title);
-        stored.description.clone_from(&replayed.description);
-        stored.hold_reason.clone_from(&replayed.hold_reason);
-        stored.solution.clone_from(&replayed.solution);
-        stored.end_reason.clone_from(&replayed.end_reason);
-    }
-    Ok((stored != replayed).then(|| format!("ticket {}: the row is not what its events lead to", ticket.number)))
 }

@@ -64,7 +64,9 @@ pub struct Standing {
 pub fn standing(tx: &mut Tx) -> Result<Option<Standing>, Failure> {
     let roots = store::above(tx, ROOT, 0, MAX_ROOTS)?;
     let mut roots = roots.iter();
-    let Some(first) = roots.next() else { return Ok(None) };
+    let Some(first) = roots.next() else {
+        return Ok(None);
+    };
     let damaged = |error: TrustError| Failure::from(internal("stored root", &error));
     let mut trust = TrustState::from_root(&first.envelope).map_err(damaged)?;
     for root in roots {
@@ -74,14 +76,22 @@ pub fn standing(tx: &mut Tx) -> Result<Option<Standing>, Failure> {
     if let Some(people) = store::newest(tx, PEOPLE)?
         && let Err(error) = trust.restore_people(&people.envelope)
     {
-        tracing::warn!(code = error.code(), version = people.version, "the people document does not count under the root");
+        tracing::warn!(
+            code = error.code(),
+            version = people.version,
+            "the people document does not count under the root"
+        );
     }
     let catalogue = match store::newest(tx, CATALOGUE)? {
         None => None,
         Some(catalogue) => match trust.restore_catalogue(&catalogue.envelope) {
             Ok(verified) => Some(verified),
             Err(error) => {
-                tracing::warn!(code = error.code(), version = catalogue.version, "the catalogue does not count under the root");
+                tracing::warn!(
+                    code = error.code(),
+                    version = catalogue.version,
+                    "the catalogue does not count under the root"
+                );
                 None
             }
         },
@@ -113,12 +123,21 @@ pub async fn versions(ctx: &Context) -> Result<Versions, Status> {
         .store
         .read(|tx| -> Result<Versions, Failure> {
             let mut of = |kind| {
-                Ok::<_, StoreError>(store::newest(tx, kind)?.map_or((0, 0), |found| (found.version, found.not_after_ms)))
+                Ok::<_, StoreError>(
+                    store::newest(tx, kind)?
+                        .map_or((0, 0), |found| (found.version, found.not_after_ms)),
+                )
             };
             let (root, _) = of(ROOT)?;
             let (people, people_expires_at_ms) = of(PEOPLE)?;
             let (catalogue, catalogue_expires_at_ms) = of(CATALOGUE)?;
-            Ok(Versions { root, people, people_expires_at_ms, catalogue, catalogue_expires_at_ms })
+            Ok(Versions {
+                root,
+                people,
+                people_expires_at_ms,
+                catalogue,
+                catalogue_expires_at_ms,
+            })
         })
         .await?;
     Ok(versions)
@@ -138,7 +157,10 @@ pub async fn fetch(
         .read(move |tx| -> Result<_, Failure> {
             let roots = store::above(tx, ROOT, request.root_version, ROOTS_AT_ONCE)?;
             let newer = |found: Option<TrustDocument>, held: u64| {
-                found.filter(|found| found.version > held).map(|found| found.envelope).unwrap_or_default()
+                found
+                    .filter(|found| found.version > held)
+                    .map(|found| found.envelope)
+                    .unwrap_or_default()
             };
             Ok(v1::FetchTrustDocumentsResponse {
                 roots: roots.into_iter().map(|root| root.envelope.into()).collect(),
@@ -160,9 +182,18 @@ impl v1::trust_service_server::TrustService for Service {
         let body = request.into_inner();
         let now_ms = now_ms();
         let actor = who.id.to_string();
-        let key = request_key(&actor, "TrustService/PublishTrustDocument", &body, |body| &mut body.request_id, now_ms)?;
+        let key = request_key(
+            &actor,
+            "TrustService/PublishTrustDocument",
+            &body,
+            |body| &mut body.request_id,
+            now_ms,
+        )?;
         if body.envelope.len() > MAX_DOCUMENT_BYTES {
-            return Err(bad_field("envelope", "is over 1 MiB: no trust document is that large"));
+            return Err(bad_field(
+                "envelope",
+                "is over 1 MiB: no trust document is that large",
+            ));
         }
         let kind = TrustDocumentKind::try_from(body.kind).unwrap_or_default();
         let envelope = Envelope::from_json(&body.envelope).map_err(|error| malformed(&error))?;
@@ -175,7 +206,9 @@ impl v1::trust_service_server::TrustService for Service {
             .write(move |tx| {
                 idempotent(tx, &key, |tx| {
                     publish(tx, &document, (&org, administrator), &actor, now_ms)?;
-                    let response = v1::PublishTrustDocumentResponse { version: document.row.version };
+                    let response = v1::PublishTrustDocumentResponse {
+                        version: document.row.version,
+                    };
                     Ok::<_, Failure>(response.encode_to_vec())
                 })
             })
@@ -193,9 +226,14 @@ impl v1::trust_service_server::TrustService for Service {
             .0
             .store
             .read(|tx| -> Result<_, Failure> {
-                let envelope = |found: Option<TrustDocument>| found.map(|found| found.envelope).unwrap_or_default();
+                let envelope = |found: Option<TrustDocument>| {
+                    found.map(|found| found.envelope).unwrap_or_default()
+                };
                 Ok(v1::GetTrustDocumentsResponse {
-                    roots: store::above(tx, ROOT, 0, MAX_ROOTS)?.into_iter().map(|root| root.envelope.into()).collect(),
+                    roots: store::above(tx, ROOT, 0, MAX_ROOTS)?
+                        .into_iter()
+                        .map(|root| root.envelope.into())
+                        .collect(),
                     people: envelope(store::newest(tx, PEOPLE)?).into(),
                     catalogue: envelope(store::newest(tx, CATALOGUE)?).into(),
                 })
@@ -212,8 +250,15 @@ impl v1::trust_service_server::TrustService for Service {
         let body = request.into_inner();
         let now_ms = now_ms();
         let actor = who.id.to_string();
-        let key = request_key(&actor, "TrustService/PublishDefinition", &body, |body| &mut body.request_id, now_ms)?;
-        let definition = Definition::decode_payload(&body.definition).map_err(|error| malformed(&error))?;
+        let key = request_key(
+            &actor,
+            "TrustService/PublishDefinition",
+            &body,
+            |body| &mut body.request_id,
+            now_ms,
+        )?;
+        let definition =
+            Definition::decode_payload(&body.definition).map_err(|error| malformed(&error))?;
         let digest = Digest::of(&body.definition);
         let kept = self
             .0
@@ -223,10 +268,20 @@ impl v1::trust_service_server::TrustService for Service {
                     let hex = digest.to_hex();
                     let name = (definition.id.as_str(), definition.version);
                     if store::insert_definition(tx, &hex, name, &body.definition, now_ms)? {
-                        let data = serde_json::json!({"id": definition.id, "version": definition.version});
-                        record(tx, ("definition", &hex), "definition.published", &actor, data, now_ms)?;
+                        let data =
+                            serde_json::json!({"id": definition.id, "version": definition.version});
+                        record(
+                            tx,
+                            ("definition", &hex),
+                            "definition.published",
+                            &actor,
+                            data,
+                            now_ms,
+                        )?;
                     }
-                    let response = v1::PublishDefinitionResponse { digest: digest.as_bytes().to_vec().into() };
+                    let response = v1::PublishDefinitionResponse {
+                        digest: digest.as_bytes().to_vec().into(),
+                    };
                     Ok::<_, Failure>(response.encode_to_vec())
                 })
             })
@@ -269,8 +324,13 @@ impl v1::trust_service_server::TrustService for Service {
                 Ok((found, None))
             })
             .await?;
-        let page = next.map_or_else(v1::PageInfo::default, |at| page.next(&[&at.to_string(), ""]));
-        Ok(Response::new(v1::ListDefinitionsResponse { definitions, page: Some(page) }))
+        let page = next.map_or_else(v1::PageInfo::default, |at| {
+            page.next(&[&at.to_string(), ""])
+        });
+        Ok(Response::new(v1::ListDefinitionsResponse {
+            definitions,
+            page: Some(page),
+        }))
     }
 }
 
@@ -295,10 +355,20 @@ fn read(kind: TrustDocumentKind, envelope: &Envelope, bytes: Vec<u8>) -> Result<
             let catalogue = Catalogue::decode(envelope).map_err(bad)?;
             (CATALOGUE, catalogue.version, catalogue.expires_at_ms)
         }
-        TrustDocumentKind::Unspecified => return Err(bad_field("kind", "use root, people or catalogue")),
+        TrustDocumentKind::Unspecified => {
+            return Err(bad_field("kind", "use root, people or catalogue"));
+        }
     };
     let digest = envelope.payload_digest().to_hex();
-    Ok(Offered { kind, row: TrustDocument { version, digest, envelope: bytes, not_after_ms } })
+    Ok(Offered {
+        kind,
+        row: TrustDocument {
+            version,
+            digest,
+            envelope: bytes,
+            not_after_ms,
+        },
+    })
 }
 
 fn publish(
@@ -309,7 +379,13 @@ fn publish(
     now_ms: i64,
 ) -> Result<(), Failure> {
     let row = &document.row;
-    let refused = |error: TrustError| Failure::from(trust_refusal(Code::FailedPrecondition, error.code(), &error.text()));
+    let refused = |error: TrustError| {
+        Failure::from(trust_refusal(
+            Code::FailedPrecondition,
+            error.code(),
+            &error.text(),
+        ))
+    };
     if let Some(newest) = store::newest(tx, document.kind)? {
         if newest.version == row.version && newest.digest == row.digest {
             return Ok(());
@@ -318,9 +394,16 @@ fn publish(
         if row.version <= newest.version {
             let what = document.kind;
             return Err(refused(if row.version == newest.version {
-                TrustError::Fork { what, version: row.version }
+                TrustError::Fork {
+                    what,
+                    version: row.version,
+                }
             } else {
-                TrustError::Rollback { what, held: newest.version, found: row.version }
+                TrustError::Rollback {
+                    what,
+                    held: newest.version,
+                    found: row.version,
+                }
             }));
         }
     }
@@ -342,16 +425,31 @@ fn publish(
                 }));
             }
         }
-        (None, _) => return Err(precondition("ROOT_MISSING", "no root is published yet: publish the root first").into()),
+        (None, _) => {
+            return Err(precondition(
+                "ROOT_MISSING",
+                "no root is published yet: publish the root first",
+            )
+            .into());
+        }
         (Some(mut standing), ROOT) => standing.trust.accept_root(&row.envelope).map_err(refused)?,
-        (Some(mut standing), PEOPLE) => standing.trust.accept_people(&row.envelope, now_ms).map_err(refused)?,
+        (Some(mut standing), PEOPLE) => standing
+            .trust
+            .accept_people(&row.envelope, now_ms)
+            .map_err(refused)?,
         (Some(mut standing), _) => {
-            standing.trust.accept_catalogue(&row.envelope, now_ms).map_err(refused)?;
+            standing
+                .trust
+                .accept_catalogue(&row.envelope, now_ms)
+                .map_err(refused)?;
         }
     }
     if !store::insert(tx, document.kind, row, now_ms)? {
         let what = document.kind;
-        return Err(refused(TrustError::Fork { what, version: row.version }));
+        return Err(refused(TrustError::Fork {
+            what,
+            version: row.version,
+        }));
     }
     let kind = format!("trust.{}_published", document.kind);
     let data = serde_json::json!({"version": row.version, "digest": row.digest});
@@ -366,7 +464,17 @@ fn record(
     data: serde_json::Value,
     at_ms: i64,
 ) -> Result<(), Failure> {
-    let event = NewEvent { subject_kind, subject_id, part: None, kind, actor, at_ms, state: None, data, personal: None };
+    let event = NewEvent {
+        subject_kind,
+        subject_id,
+        part: None,
+        kind,
+        actor,
+        at_ms,
+        state: None,
+        data,
+        personal: None,
+    };
     event::append(tx, event)?;
     Ok(())
 }

@@ -12,8 +12,15 @@ use super::check;
 ///
 /// # Errors
 /// INVALID_ARGUMENT naming the field.
-pub fn optional_id<T: FromStr<Err = Invalid>>(field: &str, text: &str) -> Result<Option<T>, Status> {
-    if text.is_empty() { Ok(None) } else { check::id(field, text).map(Some) }
+pub fn optional_id<T: FromStr<Err = Invalid>>(
+    field: &str,
+    text: &str,
+) -> Result<Option<T>, Status> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        check::id(field, text).map(Some)
+    }
 }
 
 /// Reads an answer that was kept under its request_id.
@@ -26,7 +33,10 @@ pub fn answer<T: Message + Default>(bytes: &[u8]) -> Result<T, Status> {
 
 /// One text of the rules as the API has it.
 pub fn text(text: &chasqui_domain::Text) -> chasqui_proto::v1::Text {
-    chasqui_proto::v1::Text { es: text.es.clone(), en: text.en.clone() }
+    chasqui_proto::v1::Text {
+        es: text.es.clone(),
+        en: text.en.clone(),
+    }
 }
 
 /// A judgement of chasqui-trust as a status: its own code, its own words in both languages.

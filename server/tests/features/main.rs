@@ -1,7 +1,12 @@
 //! The features of the coordinator, called as the listeners call them, on both engines: what the rules allow, every
 //! refusal by its code, and that a refusal leaves nothing behind. PostgreSQL takes part when `CHASQUI_TEST_POSTGRES`
 //! names a server.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 #[macro_use]
 mod world;

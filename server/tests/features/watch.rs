@@ -14,17 +14,37 @@ both_engines!(
 );
 
 fn chunk(order: &v1::Order, offset: u64, data: &[u8]) -> v1::OutputChunk {
-    v1::OutputChunk { order_id: order.id.clone(), offset, data: data.to_vec().into(), last: false }
+    v1::OutputChunk {
+        order_id: order.id.clone(),
+        offset,
+        data: data.to_vec().into(),
+        last: false,
+    }
 }
 
-async fn print(world: &World, machine: &Machine, order: &v1::Order, offset: u64, data: &[u8]) -> u64 {
-    order::output(&world.ctx, &machine.caller(), chunk(order, offset, data)).await.unwrap()
+async fn print(
+    world: &World,
+    machine: &Machine,
+    order: &v1::Order,
+    offset: u64,
+    data: &[u8],
+) -> u64 {
+    order::output(&world.ctx, &machine.caller(), chunk(order, offset, data))
+        .await
+        .unwrap()
 }
 
 /// Everything a watcher gets until the end: states and output, whose pieces must follow on each other.
 async fn follow(world: &World, order: &v1::Order) -> (Vec<OrderState>, Vec<u8>) {
-    let message = v1::WatchOrderRequest { order_id: order.id.clone() };
-    let mut stream = world.orders().watch_order(world.by(&world.technician, message)).await.unwrap().into_inner();
+    let message = v1::WatchOrderRequest {
+        order_id: order.id.clone(),
+    };
+    let mut stream = world
+        .orders()
+        .watch_order(world.by(&world.technician, message))
+        .await
+        .unwrap()
+        .into_inner();
     let (mut states, mut output) = (Vec::new(), Vec::new());
     while let Some(message) = stream.next().await {
         match message.unwrap().event.unwrap() {
@@ -56,12 +76,25 @@ async fn a_watcher_sees_states_and_output_without_gap_or_repetition(world: World
             offset += line.len() as u64;
             assert_eq!(end, offset);
         }
-        world.submit(&machine, &order, &result(&machine, &order, Outcome::Succeeded)).await.unwrap();
+        world
+            .submit(
+                &machine,
+                &order,
+                &result(&machine, &order, Outcome::Succeeded),
+            )
+            .await
+            .unwrap();
     };
     let ((states, output), ()) = tokio::join!(watching, working);
-    assert_eq!((states.first(), states.last()), (Some(&OrderState::Sent), Some(&OrderState::Succeeded)));
+    assert_eq!(
+        (states.first(), states.last()),
+        (Some(&OrderState::Sent), Some(&OrderState::Succeeded))
+    );
     let expected: String = (0..200).map(|n| format!("linea {n}\n")).collect();
-    assert_eq!(String::from_utf8(output).unwrap(), format!("antes {expected}"));
+    assert_eq!(
+        String::from_utf8(output).unwrap(),
+        format!("antes {expected}")
+    );
 }
 
 async fn a_watcher_who_comes_late_sees_everything_and_the_end(world: World) {
@@ -70,15 +103,31 @@ async fn a_watcher_who_comes_late_sees_everything_and_the_end(world: World) {
     let order = world.sent(&machine).await;
     print(&world, &machine, &order, 0, b"uno ").await;
     print(&world, &machine, &order, 2, b"o dos").await;
-    world.submit(&machine, &order, &result(&machine, &order, Outcome::Failed)).await.unwrap();
-    assert_eq!(follow(&world, &order).await, (vec![OrderState::Failed], b"uno dos".to_vec()));
+    world
+        .submit(&machine, &order, &result(&machine, &order, Outcome::Failed))
+        .await
+        .unwrap();
+    assert_eq!(
+        follow(&world, &order).await,
+        (vec![OrderState::Failed], b"uno dos".to_vec())
+    );
     let message = v1::WatchOrderRequest { order_id: fresh() };
-    let answer = world.orders().watch_order(world.by(&world.technician, message)).await;
+    let answer = world
+        .orders()
+        .watch_order(world.by(&world.technician, message))
+        .await;
     assert_eq!(reason(answer.map(|_| ())), "ORDER_UNKNOWN");
     // When the coordinator stops, watchers are let go.
     let waiting = world.sent(&machine).await;
-    let message = v1::WatchOrderRequest { order_id: waiting.id.clone() };
-    let mut stream = world.orders().watch_order(world.by(&world.technician, message)).await.unwrap().into_inner();
+    let message = v1::WatchOrderRequest {
+        order_id: waiting.id.clone(),
+    };
+    let mut stream = world
+        .orders()
+        .watch_order(world.by(&world.technician, message))
+        .await
+        .unwrap()
+        .into_inner();
     assert!(stream.next().await.is_some());
     world.ctx.stop.cancel();
     while stream.next().await.is_some() {}
@@ -86,7 +135,10 @@ async fn a_watcher_who_comes_late_sees_everything_and_the_end(world: World) {
 
 async fn output_is_kept_up_to_its_bound(world: World) {
     world.publish_trust().await;
-    let (machine, other) = (world.machine("pc-1", 60).await, world.machine("pc-2", 61).await);
+    let (machine, other) = (
+        world.machine("pc-1", 60).await,
+        world.machine("pc-2", 61).await,
+    );
     let order = world.sent(&machine).await;
     let full = vec![b'x'; 256 * 1024];
     let mut end = 0;

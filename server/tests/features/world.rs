@@ -19,9 +19,12 @@ use chasqui_store::event::{self, NewEvent};
 use chasqui_store::{Options, Store, StoreError, device, person};
 use chasqui_trust::catalogue::{Catalogue, CatalogueEntry};
 use chasqui_trust::definition::{
-    ArgValue, Check, Consent, Definition, NamedArg, ParameterKind, ParameterSpec, Platform, Run, Step,
+    ArgValue, Check, Consent, Definition, NamedArg, ParameterKind, ParameterSpec, Platform, Run,
+    Step,
 };
-use chasqui_trust::order::{DefinitionRef, Leaf, Order, Parameter, ParameterValue, Targets, TicketRef};
+use chasqui_trust::order::{
+    DefinitionRef, Leaf, Order, Parameter, ParameterValue, Targets, TicketRef,
+};
 use chasqui_trust::people::{Custody, Duty, People, PersonKey};
 use chasqui_trust::result::{ActionResult, CheckFact, CheckResult, Outcome, Output, RefusalNote};
 use chasqui_trust::root::{Role as RootRole, Root, Threshold};
@@ -60,7 +63,12 @@ pub struct Someone {
 
 impl Someone {
     fn new(name: &str, role: Role, seed: u8) -> Self {
-        Self { id: PersonId(new_id()), name: name.to_owned(), roles: role.into(), seed }
+        Self {
+            id: PersonId(new_id()),
+            name: name.to_owned(),
+            roles: role.into(),
+            seed,
+        }
     }
 
     pub fn key(&self) -> SigningKey {
@@ -82,7 +90,10 @@ impl Machine {
     }
 
     pub fn caller(&self) -> Device {
-        Device { id: self.id, fingerprint: self.key().public_key().fingerprint().0 }
+        Device {
+            id: self.id,
+            fingerprint: self.key().public_key().fingerprint().0,
+        }
     }
 
     pub fn leaf(&self) -> Leaf {
@@ -119,7 +130,9 @@ impl World {
 
     /// Nothing when no PostgreSQL is named.
     pub async fn postgres() -> Option<Self> {
-        let server = std::env::var("CHASQUI_TEST_POSTGRES").ok().filter(|url| url != "skip")?;
+        let server = std::env::var("CHASQUI_TEST_POSTGRES")
+            .ok()
+            .filter(|url| url != "skip")?;
         let name = format!("chasqui_{}", new_id().simple());
         raw_postgres(&server, &format!("CREATE DATABASE {name}"));
         let (start, _) = server.rsplit_once('/').unwrap();
@@ -133,7 +146,12 @@ impl World {
             "organisation = \"{ORG}\"\ndata = \".\"\n[store]\nurl = \"{url}\"\n\
              [agents]\nlisten = \"127.0.0.1:0\"\nnames = [\"localhost\"]\n[people]\nlisten = \"127.0.0.1:0\"\n"
         );
-        let config = Config::parse(&folder.path().join("server.toml"), &text, std::iter::empty()).unwrap();
+        let config = Config::parse(
+            &folder.path().join("server.toml"),
+            &text,
+            std::iter::empty(),
+        )
+        .unwrap();
         let ca = Authority::create(folder.path(), ORG, now_ms()).unwrap();
         let ctx = Context::new(store, config, ca, SigningKey::generate([250; 32]));
         let world = Self {
@@ -148,7 +166,11 @@ impl World {
             administrator: Someone::new("Ada Administra", Role::Administrator, 15),
             auditor: Someone::new("Aura Audita", Role::Auditor, 16),
         };
-        for (someone, login) in world.everybody().into_iter().zip(["r", "t", "l", "c", "ad", "au"]) {
+        for (someone, login) in world
+            .everybody()
+            .into_iter()
+            .zip(["r", "t", "l", "c", "ad", "au"])
+        {
             let row = person::Person {
                 id: someone.id.to_string(),
                 login: login.to_owned(),
@@ -164,10 +186,17 @@ impl World {
     }
 
     pub fn everybody(&self) -> Vec<Someone> {
-        [&self.requester, &self.technician, &self.lead, &self.coordinator, &self.administrator, &self.auditor]
-            .into_iter()
-            .cloned()
-            .collect()
+        [
+            &self.requester,
+            &self.technician,
+            &self.lead,
+            &self.coordinator,
+            &self.administrator,
+            &self.auditor,
+        ]
+        .into_iter()
+        .cloned()
+        .collect()
     }
 
     pub async fn write<T: Send + 'static>(
@@ -188,7 +217,10 @@ impl World {
     pub async fn raw(&self, sql: &str) {
         let (url, sql) = (self.url.clone(), sql.to_owned());
         tokio::task::spawn_blocking(move || match chasqui_store::sqlite_path(&url) {
-            Some(path) => rusqlite::Connection::open(path).unwrap().execute_batch(&sql).unwrap(),
+            Some(path) => rusqlite::Connection::open(path)
+                .unwrap()
+                .execute_batch(&sql)
+                .unwrap(),
             None => raw_postgres(&url, &sql),
         })
         .await
@@ -197,7 +229,9 @@ impl World {
 
     /// How many events there are: a refusal must not add one.
     pub async fn events(&self) -> usize {
-        self.read(|tx| event::latest(tx, i64::MAX, "", event::MAX_PAGE)).await.len()
+        self.read(|tx| event::latest(tx, i64::MAX, "", event::MAX_PAGE))
+            .await
+            .len()
     }
 
     /// A request of a person.
@@ -231,15 +265,23 @@ impl World {
             request_id: fresh(),
             title: title.to_owned(),
             description: "Desde ayer en la mañana".to_owned(),
-            device_id: device.map(|device| device.id.to_string()).unwrap_or_default(),
+            device_id: device
+                .map(|device| device.id.to_string())
+                .unwrap_or_default(),
             requester_id: String::new(),
         };
-        ok(self.tickets().create_ticket(self.by(who, message)).await).ticket.unwrap()
+        ok(self.tickets().create_ticket(self.by(who, message)).await)
+            .ticket
+            .unwrap()
     }
 
     /// A machine, enrolled.
     pub async fn machine(&self, host_name: &str, seed: u8) -> Machine {
-        let machine = Machine { id: DeviceId(new_id()), host_name: host_name.to_owned(), seed };
+        let machine = Machine {
+            id: DeviceId(new_id()),
+            host_name: host_name.to_owned(),
+            seed,
+        };
         let stored = machine.clone();
         self.write(move |tx| {
             let key = stored.key().public_key();
@@ -274,30 +316,56 @@ impl World {
 
     pub async fn set_device_state(&self, machine: &Machine, state: device::State) {
         let id = machine.id.to_string();
-        self.write(move |tx| device::set_state(tx, &id, state, "test", now_ms())).await;
+        self.write(move |tx| device::set_state(tx, &id, state, "test", now_ms()))
+            .await;
     }
 
     /// Publishes root, people document, definition and catalogue.
     pub async fn publish_trust(&self) {
-        self.publish(TrustDocumentKind::Root, self.root(1)).await.unwrap();
-        self.publish(TrustDocumentKind::People, self.people(1)).await.unwrap();
+        self.publish(TrustDocumentKind::Root, self.root(1))
+            .await
+            .unwrap();
+        self.publish(TrustDocumentKind::People, self.people(1))
+            .await
+            .unwrap();
         let definition = definition().encode().unwrap();
-        let message = v1::PublishDefinitionRequest { request_id: fresh(), definition: definition.into() };
-        ok(self.trust().publish_definition(self.by(&self.administrator, message)).await);
-        self.publish(TrustDocumentKind::Catalogue, self.catalogue(1)).await.unwrap();
+        let message = v1::PublishDefinitionRequest {
+            request_id: fresh(),
+            definition: definition.into(),
+        };
+        ok(self
+            .trust()
+            .publish_definition(self.by(&self.administrator, message))
+            .await);
+        self.publish(TrustDocumentKind::Catalogue, self.catalogue(1))
+            .await
+            .unwrap();
     }
 
-    pub async fn publish(&self, kind: TrustDocumentKind, envelope: Envelope) -> Result<u64, Status> {
-        self.publish_as(&self.administrator, kind, &envelope.to_json()).await
+    pub async fn publish(
+        &self,
+        kind: TrustDocumentKind,
+        envelope: Envelope,
+    ) -> Result<u64, Status> {
+        self.publish_as(&self.administrator, kind, &envelope.to_json())
+            .await
     }
 
-    pub async fn publish_as(&self, who: &Someone, kind: TrustDocumentKind, bytes: &[u8]) -> Result<u64, Status> {
+    pub async fn publish_as(
+        &self,
+        who: &Someone,
+        kind: TrustDocumentKind,
+        bytes: &[u8],
+    ) -> Result<u64, Status> {
         let message = v1::PublishTrustDocumentRequest {
             request_id: fresh(),
             kind: kind.into(),
             envelope: bytes.to_vec().into(),
         };
-        let answer = self.trust().publish_trust_document(self.by(who, message)).await?;
+        let answer = self
+            .trust()
+            .publish_trust_document(self.by(who, message))
+            .await?;
         Ok(answer.into_inner().version)
     }
 
@@ -363,8 +431,14 @@ impl World {
                 version: definition.version,
                 digest: definition.digest().unwrap(),
             },
-            parameters: vec![Parameter { name: "days".to_owned(), value: ParameterValue::Integer(7) }],
-            ticket: TicketRef { id: ticket.id.clone(), number: ticket.number.clone() },
+            parameters: vec![Parameter {
+                name: "days".to_owned(),
+                value: ParameterValue::Integer(7),
+            }],
+            ticket: TicketRef {
+                id: ticket.id.clone(),
+                number: ticket.number.clone(),
+            },
             reason: "liberar espacio".to_owned(),
             requester: self.technician.id.to_string(),
             created_at_ms: now_ms(),
@@ -377,11 +451,19 @@ impl World {
         }
     }
 
-    pub async fn create(&self, who: &Someone, envelope: &Envelope, leaves: &[Leaf]) -> Result<v1::Order, Status> {
+    pub async fn create(
+        &self,
+        who: &Someone,
+        envelope: &Envelope,
+        leaves: &[Leaf],
+    ) -> Result<v1::Order, Status> {
         let message = v1::CreateOrderRequest {
             request_id: fresh(),
             envelope: envelope.to_json().into(),
-            leaves: leaves.iter().map(|leaf| leaf.encode().unwrap().into()).collect(),
+            leaves: leaves
+                .iter()
+                .map(|leaf| leaf.encode().unwrap().into())
+                .collect(),
         };
         let answer = self.orders().create_order(self.by(who, message)).await?;
         Ok(answer.into_inner().order.unwrap())
@@ -389,10 +471,14 @@ impl World {
 
     /// An order of the technician for these machines, registered.
     pub async fn ordered(&self, machines: &[&Machine]) -> v1::Order {
-        let ticket = self.ticket(&self.requester, "Disco lleno", machines.first().copied()).await;
+        let ticket = self
+            .ticket(&self.requester, "Disco lleno", machines.first().copied())
+            .await;
         let leaves: Vec<Leaf> = machines.iter().map(|machine| machine.leaf()).collect();
         let envelope = sign(&self.order(&ticket, &leaves), &[&self.technician.key()]).unwrap();
-        self.create(&self.technician, &envelope, &leaves).await.unwrap()
+        self.create(&self.technician, &envelope, &leaves)
+            .await
+            .unwrap()
     }
 
     pub fn statement(&self, order: &v1::Order, who: &Someone, decision: Decision) -> Statement {
@@ -408,12 +494,22 @@ impl World {
         }
     }
 
-    pub async fn say(&self, order: &v1::Order, who: &Someone, decision: Decision) -> Result<v1::Order, Status> {
+    pub async fn say(
+        &self,
+        order: &v1::Order,
+        who: &Someone,
+        decision: Decision,
+    ) -> Result<v1::Order, Status> {
         let envelope = sign(&self.statement(order, who, decision), &[&who.key()]).unwrap();
         self.hand_in(order, who, &envelope).await
     }
 
-    pub async fn hand_in(&self, order: &v1::Order, who: &Someone, envelope: &Envelope) -> Result<v1::Order, Status> {
+    pub async fn hand_in(
+        &self,
+        order: &v1::Order,
+        who: &Someone,
+        envelope: &Envelope,
+    ) -> Result<v1::Order, Status> {
         let message = v1::AddStatementRequest {
             request_id: fresh(),
             order_id: order.id.clone(),
@@ -426,15 +522,28 @@ impl World {
     /// An approved order, as its first machine got it.
     pub async fn sent(&self, machine: &Machine) -> v1::Order {
         let order = self.ordered(&[machine]).await;
-        self.say(&order, &self.lead, Decision::Approve).await.unwrap();
+        self.say(&order, &self.lead, Decision::Approve)
+            .await
+            .unwrap();
         let delivered = order::pending(&self.ctx, machine.id).await.unwrap();
-        assert!(delivered.iter().any(|delivery| delivery.order_id == order.id));
+        assert!(
+            delivered
+                .iter()
+                .any(|delivery| delivery.order_id == order.id)
+        );
         self.look(&order.id).await
     }
 
     pub async fn look(&self, order_id: &str) -> v1::Order {
-        let message = v1::GetOrderRequest { order_id: order_id.to_owned() };
-        ok(self.orders().get_order(self.by(&self.auditor, message)).await).order.unwrap()
+        let message = v1::GetOrderRequest {
+            order_id: order_id.to_owned(),
+        };
+        ok(self
+            .orders()
+            .get_order(self.by(&self.auditor, message))
+            .await)
+        .order
+        .unwrap()
     }
 
     pub async fn submit(
@@ -444,10 +553,16 @@ impl World {
         result: &ActionResult,
     ) -> Result<bool, Status> {
         let envelope = sign(result, &[&machine.key()]).unwrap();
-        self.submit_bytes(machine, &order.id, envelope.to_json()).await
+        self.submit_bytes(machine, &order.id, envelope.to_json())
+            .await
     }
 
-    pub async fn submit_bytes(&self, machine: &Machine, order_id: &str, bytes: Vec<u8>) -> Result<bool, Status> {
+    pub async fn submit_bytes(
+        &self,
+        machine: &Machine,
+        order_id: &str,
+        bytes: Vec<u8>,
+    ) -> Result<bool, Status> {
         let message = v1::SubmitResultRequest {
             request_id: fresh(),
             order_id: order_id.to_owned(),
@@ -455,22 +570,32 @@ impl World {
             store_epoch: 1,
             consent: Vec::new().into(),
         };
-        Ok(order::submit_result(&self.ctx, &machine.caller(), message).await?.already_stored)
+        Ok(order::submit_result(&self.ctx, &machine.caller(), message)
+            .await?
+            .already_stored)
     }
 
     pub async fn timeline(&self, who: &Someone, ticket: &str) -> Vec<v1::TimelineEntry> {
-        let message = v1::ListTimelineRequest { ticket_id: ticket.to_owned(), page: None };
+        let message = v1::ListTimelineRequest {
+            ticket_id: ticket.to_owned(),
+            page: None,
+        };
         ok(self.tickets().list_timeline(self.by(who, message)).await).entries
     }
 
     /// Record, log and tables agree.
     pub async fn check(&self) {
-        chasqui_server::jobs::once(&self.ctx).await.map_err(Status::from).unwrap();
-        let (store, key) = (self.ctx.store.clone(), self.ctx.log_key.public_key());
-        let checked = tokio::task::spawn_blocking(move || chasqui_server::check::check_store(&store, ORG, &key))
+        chasqui_server::jobs::once(&self.ctx)
             .await
-            .unwrap()
+            .map_err(Status::from)
             .unwrap();
+        let (store, key) = (self.ctx.store.clone(), self.ctx.log_key.public_key());
+        let checked = tokio::task::spawn_blocking(move || {
+            chasqui_server::check::check_store(&store, ORG, &key)
+        })
+        .await
+        .unwrap()
+        .unwrap();
         assert!(checked.holds(), "{checked:?}");
     }
 }
@@ -479,9 +604,14 @@ impl Drop for World {
     fn drop(&mut self) {
         if let Some((server, name)) = self.server.take() {
             // The store still holds connections: they are ended with their database.
-            std::thread::spawn(move || raw_postgres(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")))
-                .join()
-                .ok();
+            std::thread::spawn(move || {
+                raw_postgres(
+                    &server,
+                    &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+                )
+            })
+            .join()
+            .ok();
         }
     }
 }
@@ -489,7 +619,10 @@ impl Drop for World {
 fn raw_postgres(url: &str, sql: &str) {
     let (url, sql) = (url.to_owned(), sql.to_owned());
     std::thread::spawn(move || {
-        let mut client = postgres::Config::from_str(&url).unwrap().connect(postgres::NoTls).unwrap();
+        let mut client = postgres::Config::from_str(&url)
+            .unwrap()
+            .connect(postgres::NoTls)
+            .unwrap();
         client.batch_execute(&sql).unwrap();
     })
     .join()
@@ -509,7 +642,10 @@ pub fn root_key() -> SigningKey {
 /// Risk 2 on up to 2 machines takes one approval, on up to 10 two; nothing else fits.
 pub fn root(version: u64) -> Root {
     let key = root_key().public_key();
-    let role = RootRole { key_ids: vec![key.id()], threshold: 1 };
+    let role = RootRole {
+        key_ids: vec![key.id()],
+        threshold: 1,
+    };
     Root {
         critical: vec![],
         org: ORG.to_owned(),
@@ -523,15 +659,29 @@ pub fn root(version: u64) -> Root {
         release: None,
         coordinators: vec![],
         thresholds: vec![
-            Threshold { max_risk: 2, max_targets: 2, approvals: 1 },
-            Threshold { max_risk: 2, max_targets: 10, approvals: 2 },
+            Threshold {
+                max_risk: 2,
+                max_targets: 2,
+                approvals: 1,
+            },
+            Threshold {
+                max_risk: 2,
+                max_targets: 10,
+                approvals: 2,
+            },
         ],
     }
 }
 
 pub fn definition() -> Definition {
-    let days = || NamedArg { name: "days".to_owned(), value: ArgValue::Parameter("days".to_owned()) };
-    let run = |name: &str| Run::Builtin { name: name.to_owned(), args: vec![days()] };
+    let days = || NamedArg {
+        name: "days".to_owned(),
+        value: ArgValue::Parameter("days".to_owned()),
+    };
+    let run = |name: &str| Run::Builtin {
+        name: name.to_owned(),
+        args: vec![days()],
+    };
     Definition {
         critical: vec![],
         id: "disk.clean.temp".to_owned(),
@@ -553,7 +703,10 @@ pub fn definition() -> Definition {
             title: Text::new("Borrar", "Remove"),
             run: run("files.clean"),
         }],
-        check: Check { summary: Text::new("No quedan", "None are left"), run: run("files.count") },
+        check: Check {
+            summary: Text::new("No quedan", "None are left"),
+            run: run("files.count"),
+        },
         evidence: vec![],
     }
 }
@@ -600,18 +753,25 @@ pub fn fresh() -> String {
 pub fn ok<T>(answer: Result<Response<T>, Status>) -> T {
     match answer {
         Ok(answer) => answer.into_inner(),
-        Err(status) => panic!("{:?} {:?}: {}", status.code(), reason_of(&status), status.message()),
+        Err(status) => panic!(
+            "{:?} {:?}: {}",
+            status.code(),
+            reason_of(&status),
+            status.message()
+        ),
     }
 }
 
 /// The refusal's code and reason.
 pub fn refused<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String) {
     let status = answer.expect_err("this must be refused");
-    (status.code(), reason_of(&status).unwrap_or_else(|| panic!("a refusal without a reason: {status:?}")))
+    (
+        status.code(),
+        reason_of(&status).unwrap_or_else(|| panic!("a refusal without a reason: {status:?}")),
+    )
 }
 
 /// Only the reason.
 pub fn reason<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {
     refused(answer).1
 }
-

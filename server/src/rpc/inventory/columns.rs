@@ -10,16 +10,25 @@ const MAX_CHARS: usize = 200;
 
 /// Writes the columns of a device from what it shows now.
 pub fn refresh(tx: &mut Tx, device_id: &str, now_ms: i64) -> Result<(), StoreError> {
-    let Some(known) = device::get(tx, device_id)? else { return Ok(()) };
+    let Some(known) = device::get(tx, device_id)? else {
+        return Ok(());
+    };
     let mut columns = ListColumns::default();
     for section in store::sections(tx, device_id)? {
-        match v1::SectionFacts::decode(section.facts.as_slice()).ok().and_then(|facts| facts.facts) {
+        match v1::SectionFacts::decode(section.facts.as_slice())
+            .ok()
+            .and_then(|facts| facts.facts)
+        {
             Some(Facts::Hardware(hardware)) => {
                 columns.manufacturer = column(hardware.manufacturer);
                 columns.model = column(hardware.model);
             }
-            Some(Facts::Identity(identity)) => columns.serial_number = column(identity.system_serial),
-            Some(Facts::OperatingSystem(system)) => columns.platform = column(system.name.or(system.product)),
+            Some(Facts::Identity(identity)) => {
+                columns.serial_number = column(identity.system_serial)
+            }
+            Some(Facts::OperatingSystem(system)) => {
+                columns.platform = column(system.name.or(system.product))
+            }
             _ => {}
         }
     }
@@ -28,5 +37,9 @@ pub fn refresh(tx: &mut Tx, device_id: &str, now_ms: i64) -> Result<(), StoreErr
 }
 
 fn column(text: Option<String>) -> String {
-    text.unwrap_or_default().chars().filter(|ch| !ch.is_control()).take(MAX_CHARS).collect()
+    text.unwrap_or_default()
+        .chars()
+        .filter(|ch| !ch.is_control())
+        .take(MAX_CHARS)
+        .collect()
 }

@@ -18,7 +18,9 @@ pub fn order(order: &Order, targets: &[Target], statements: &[Statement]) -> v1:
         state: shown(order.state).into(),
         definition_id: order.definition_id.clone(),
         definition_version: order.definition_version,
-        definition_digest: hex::decode(&order.definition_digest).unwrap_or_default().into(),
+        definition_digest: hex::decode(&order.definition_digest)
+            .unwrap_or_default()
+            .into(),
         risk: order.risk,
         ticket_id: order.ticket_id.clone().unwrap_or_default(),
         ticket_number: order.ticket_number.clone(),
@@ -29,7 +31,10 @@ pub fn order(order: &Order, targets: &[Target], statements: &[Statement]) -> v1:
         not_before_ms: order.not_before_ms,
         not_after_ms: order.not_after_ms,
         required_approvals: order.required_approvals,
-        targets: targets.iter().map(|one| target(order, one, results)).collect(),
+        targets: targets
+            .iter()
+            .map(|one| target(order, one, results))
+            .collect(),
         statements: statements.iter().map(statement).collect(),
         version: order.version,
     }
@@ -55,8 +60,16 @@ fn target(order: &Order, target: &Target, with_result: bool) -> v1::OrderTarget 
         // Before it is queued the order's own state is the machine's.
         state: shown(target.state.map_or(order.state, OrderState::from)).into(),
         refusal_code: target.refusal.clone(),
-        refusal: detail.map(|text| v1::Text { es: text.es, en: text.en }),
-        result: target.result.clone().filter(|_| with_result).unwrap_or_default().into(),
+        refusal: detail.map(|text| v1::Text {
+            es: text.es,
+            en: text.en,
+        }),
+        result: target
+            .result
+            .clone()
+            .filter(|_| with_result)
+            .unwrap_or_default()
+            .into(),
         sent_at_ms: target.sent_at_ms.unwrap_or(0),
         result_at_ms: target.result_at_ms.unwrap_or(0),
     }
@@ -98,5 +111,7 @@ fn shown(state: OrderState) -> v1::OrderState {
 /// A state out of a request.
 pub fn state(state: i32) -> Option<OrderState> {
     let asked = v1::OrderState::try_from(state).ok()?;
-    OrderState::ALL.into_iter().find(|state| shown(*state) == asked)
+    OrderState::ALL
+        .into_iter()
+        .find(|state| shown(*state) == asked)
 }

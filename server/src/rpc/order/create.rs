@@ -13,7 +13,8 @@ use chasqui_store::order::{self as store, NewOrder};
 use chasqui_store::request::idempotent;
 use chasqui_store::{Tx, ticket, trust_document};
 use chasqui_trust::{
-    Definition, DeviceIdentity, Digest, Document, Envelope, Leaf, Order, OrderBundle, Refusal, merkle, order, verify_order,
+    Definition, DeviceIdentity, Digest, Document, Envelope, Leaf, Order, OrderBundle, Refusal,
+    merkle, order, verify_order,
 };
 use serde_json::json;
 use tonic::{Code, Status};
@@ -42,10 +43,20 @@ struct Signed {
 }
 
 /// The call.
-pub async fn create(ctx: &Context, who: Person, body: v1::CreateOrderRequest) -> Result<v1::Order, Status> {
+pub async fn create(
+    ctx: &Context,
+    who: Person,
+    body: v1::CreateOrderRequest,
+) -> Result<v1::Order, Status> {
     let now_ms = now_ms();
     let actor = who.id.to_string();
-    let key = request_key(&actor, "OrderService/CreateOrder", &body, |body| &mut body.request_id, now_ms)?;
+    let key = request_key(
+        &actor,
+        "OrderService/CreateOrder",
+        &body,
+        |body| &mut body.request_id,
+        now_ms,
+    )?;
     let signed = read(body)?;
     if signed.order.requester != actor {
         return Err(denied(
@@ -82,14 +93,23 @@ pub async fn create(ctx: &Context, who: Person, body: v1::CreateOrderRequest) ->
 
 fn read(body: v1::CreateOrderRequest) -> Result<Signed, Status> {
     if body.envelope.len() > MAX_ENVELOPE_BYTES {
-        return Err(bad_field("envelope", "is over 64 KiB: no order is that large"));
+        return Err(bad_field(
+            "envelope",
+            "is over 64 KiB: no order is that large",
+        ));
     }
     let most = usize::try_from(MAX_TARGETS).unwrap_or(usize::MAX);
     if body.leaves.is_empty() || body.leaves.len() > most {
-        return Err(bad_field("leaves", format!("1 to {MAX_TARGETS} machines are allowed")));
+        return Err(bad_field(
+            "leaves",
+            format!("1 to {MAX_TARGETS} machines are allowed"),
+        ));
     }
     if body.leaves.iter().any(|leaf| leaf.len() > MAX_LEAF_BYTES) {
-        return Err(bad_field("leaves", "holds one over 2 KiB: no leaf is that large"));
+        return Err(bad_field(
+            "leaves",
+            "holds one over 2 KiB: no leaf is that large",
+        ));
     }
     let envelope_bytes = Vec::from(body.envelope);
     let envelope = Envelope::from_json(&envelope_bytes).map_err(|error| malformed(&error))?;
@@ -109,10 +129,22 @@ fn read(body: v1::CreateOrderRequest) -> Result<Signed, Status> {
             &[("order", &order.id)],
         ));
     }
-    if leaves.iter().any(|leaf| leaf.not_before_ms >= order.not_after_ms) {
-        return Err(bad_field("leaves", "holds a wave that begins after the order ends"));
+    if leaves
+        .iter()
+        .any(|leaf| leaf.not_before_ms >= order.not_after_ms)
+    {
+        return Err(bad_field(
+            "leaves",
+            "holds a wave that begins after the order ends",
+        ));
     }
-    Ok(Signed { envelope_bytes, envelope, order, leaves, leaf_bytes })
+    Ok(Signed {
+        envelope_bytes,
+        envelope,
+        order,
+        leaves,
+        leaf_bytes,
+    })
 }
 
 fn store_order(tx: &mut Tx, signed: &Signed, now_ms: i64) -> Result<(), Failure> {
@@ -161,11 +193,21 @@ fn store_order(tx: &mut Tx, signed: &Signed, now_ms: i64) -> Result<(), Failure>
                 version: 1,
                 cancel_asked_at_ms: None,
             },
-            targets: devices.iter().cloned().zip(signed.leaf_bytes.iter().cloned()).collect(),
+            targets: devices
+                .iter()
+                .cloned()
+                .zip(signed.leaf_bytes.iter().cloned())
+                .collect(),
         },
     )?;
     let personal = json!({"reason": order.reason}).to_string();
-    let happened = |kind, data, personal| Happened { kind, actor: &order.requester, data, personal, at_ms: now_ms };
+    let happened = |kind, data, personal| Happened {
+        kind,
+        actor: &order.requester,
+        data,
+        personal,
+        at_ms: now_ms,
+    };
     let data = json!({
         "digest": digest,
         "definition": order.definition.id,
@@ -177,9 +219,21 @@ fn store_order(tx: &mut Tx, signed: &Signed, now_ms: i64) -> Result<(), Failure>
         "required_approvals": need,
         "ticket": order.ticket.number,
     });
-    record(tx, &order.id, None, Some(state.as_str()), &happened("order.requested", data, Some(&personal)))?;
+    record(
+        tx,
+        &order.id,
+        None,
+        Some(state.as_str()),
+        &happened("order.requested", data, Some(&personal)),
+    )?;
     for device in &devices {
-        record(tx, &order.id, Some(device), Some(store::WAITING), &happened("order.target", json!({}), None))?;
+        record(
+            tx,
+            &order.id,
+            Some(device),
+            Some(store::WAITING),
+            &happened("order.target", json!({}), None),
+        )?;
     }
     if state == OrderState::Approved {
         queue(tx, &order.id, state, &order.requester, now_ms)?;
@@ -188,18 +242,25 @@ fn store_order(tx: &mut Tx, signed: &Signed, now_ms: i64) -> Result<(), Failure>
 }
 
 fn check_ticket(tx: &mut Tx, order: &Order) -> Result<(), Failure> {
-    let ticket = ticket::by_id(tx, &order.ticket.id)?.ok_or_else(|| not_found("ticket", &order.ticket.id))?;
+    let ticket = ticket::by_id(tx, &order.ticket.id)?
+        .ok_or_else(|| not_found("ticket", &order.ticket.id))?;
     if ticket.number != order.ticket.number {
         return Err(precondition(
             "ORDER_TICKET_MISMATCH",
-            format!("the order names ticket {} but that id is {}: sign it anew", order.ticket.number, ticket.number),
+            format!(
+                "the order names ticket {} but that id is {}: sign it anew",
+                order.ticket.number, ticket.number
+            ),
         )
         .into());
     }
     if !ticket.state.is_open() {
         return Err(precondition(
             "TICKET_CLOSED",
-            format!("ticket {} is over: reopen it or register a new one before asking for an action", ticket.number),
+            format!(
+                "ticket {} is over: reopen it or register a new one before asking for an action",
+                ticket.number
+            ),
         )
         .into());
     }
@@ -210,22 +271,36 @@ fn check_ticket(tx: &mut Tx, order: &Order) -> Result<(), Failure> {
 /// order waits for it; neither is a time that has not come.
 fn verify(tx: &mut Tx, signed: &Signed, now_ms: i64) -> Result<(Definition, u32), Failure> {
     let order = &signed.order;
-    let standing = standing(tx)?
-        .ok_or_else(|| precondition("ROOT_MISSING", "no root is published yet: an administrator publishes it first"))?;
-    let catalogue = standing
-        .catalogue
-        .ok_or_else(|| precondition("CATALOGUE_MISSING", "no catalogue in force is published: publish it first"))?;
-    let bytes = trust_document::definition(tx, &order.definition.digest.to_hex())?.ok_or_else(|| {
+    let standing = standing(tx)?.ok_or_else(|| {
         precondition(
-            "DEFINITION_UNKNOWN",
-            format!("the definition {} that was signed is not published here: publish it first", order.definition.id),
+            "ROOT_MISSING",
+            "no root is published yet: an administrator publishes it first",
         )
     })?;
+    let catalogue = standing.catalogue.ok_or_else(|| {
+        precondition(
+            "CATALOGUE_MISSING",
+            "no catalogue in force is published: publish it first",
+        )
+    })?;
+    let bytes =
+        trust_document::definition(tx, &order.definition.digest.to_hex())?.ok_or_else(|| {
+            precondition(
+                "DEFINITION_UNKNOWN",
+                format!(
+                    "the definition {} that was signed is not published here: publish it first",
+                    order.definition.id
+                ),
+            )
+        })?;
     let hashes = order::leaf_hashes(&signed.leaves).map_err(|error| malformed(&error))?;
     let (Some(leaf), Some(proof)) = (signed.leaves.first(), merkle::proof(&hashes, 0)) else {
         return Err(bad_field("leaves", "is empty").into());
     };
-    let device = DeviceIdentity { fingerprint: leaf.device_fingerprint, platform: None };
+    let device = DeviceIdentity {
+        fingerprint: leaf.device_fingerprint,
+        platform: None,
+    };
     let bundle = OrderBundle {
         order: signed.envelope.clone(),
         statements: Vec::new(),
@@ -275,32 +350,66 @@ fn check_devices(tx: &mut Tx, leaves: &[Leaf]) -> Result<Vec<String>, Failure> {
     for leaf in leaves {
         let name = leaf.host_name.as_str();
         let refuse = |reason: &str, message: String| {
-            Err(Failure::from(status(Code::FailedPrecondition, reason, message, &[("host_name", name)])))
+            Err(Failure::from(status(
+                Code::FailedPrecondition,
+                reason,
+                message,
+                &[("host_name", name)],
+            )))
         };
         if !seen.insert(leaf.device_fingerprint) {
-            return refuse("ORDER_DEVICE_TWICE", format!("{name} is named twice: sign each machine once"));
+            return refuse(
+                "ORDER_DEVICE_TWICE",
+                format!("{name} is named twice: sign each machine once"),
+            );
         }
-        let Some(device) = store::device_by_fingerprint(tx, &leaf.device_fingerprint.to_hex())? else {
-            return refuse("ORDER_DEVICE_UNKNOWN", format!("no enrolled machine has the key signed for {name}"));
+        let Some(device) = store::device_by_fingerprint(tx, &leaf.device_fingerprint.to_hex())?
+        else {
+            return refuse(
+                "ORDER_DEVICE_UNKNOWN",
+                format!("no enrolled machine has the key signed for {name}"),
+            );
         };
         match device.state.as_str() {
             "active" => {}
-            "revoked" => return refuse("DEVICE_REVOKED", format!("{name} is revoked: leave it out and sign anew")),
-            "quarantined" => {
-                return refuse("DEVICE_QUARANTINED", format!("{name} is in quarantine: resolve that first"));
+            "revoked" => {
+                return refuse(
+                    "DEVICE_REVOKED",
+                    format!("{name} is revoked: leave it out and sign anew"),
+                );
             }
-            _ => return refuse("DEVICE_NOT_ACTIVE", format!("{name} is not in service: leave it out and sign anew")),
+            "quarantined" => {
+                return refuse(
+                    "DEVICE_QUARANTINED",
+                    format!("{name} is in quarantine: resolve that first"),
+                );
+            }
+            _ => {
+                return refuse(
+                    "DEVICE_NOT_ACTIVE",
+                    format!("{name} is not in service: leave it out and sign anew"),
+                );
+            }
         }
         if device.host_name != leaf.host_name {
             return refuse(
                 "ORDER_HOST_NAME_MISMATCH",
-                format!("the machine signed as {name} is called {} here: look which one is meant", device.host_name),
+                format!(
+                    "the machine signed as {name} is called {} here: look which one is meant",
+                    device.host_name
+                ),
             );
         }
-        if leaf.plate.as_ref().is_some_and(|plate| *plate != device.plate) {
+        if leaf
+            .plate
+            .as_ref()
+            .is_some_and(|plate| *plate != device.plate)
+        {
             return refuse(
                 "ORDER_PLATE_MISMATCH",
-                format!("the plate signed for {name} is not the one known here: look which one is meant"),
+                format!(
+                    "the plate signed for {name} is not the one known here: look which one is meant"
+                ),
             );
         }
         ids.push(device.id);

@@ -8,7 +8,9 @@ use chasqui_base::fault_point;
 use chasqui_domain::ids::{DeviceId, OrderId};
 use chasqui_domain::order::{TargetEvent, TargetState};
 use chasqui_proto::error::{bad_field, status};
-use chasqui_proto::v1::{self, OrderDelivery, OrderState, OrderStop, ProgressState, ServerMessage, server_message};
+use chasqui_proto::v1::{
+    self, OrderDelivery, OrderState, OrderStop, ProgressState, ServerMessage, server_message,
+};
 use chasqui_store::order::{self as store, Order, Target};
 use chasqui_store::{Tx, trust_document};
 use chasqui_trust::{Envelope, Leaf, OrderBundle, merkle};
@@ -40,13 +42,21 @@ pub async fn pending(ctx: &Context, device: DeviceId) -> Result<Vec<OrderDeliver
         .read({
             let device_id = device_id.clone();
             move |tx| -> Result<_, Failure> {
-                Ok((store::due(tx, &device_id, now_ms, MOST)?, store::to_stop(tx, &device_id, MOST)?))
+                Ok((
+                    store::due(tx, &device_id, now_ms, MOST)?,
+                    store::to_stop(tx, &device_id, MOST)?,
+                ))
             }
         })
         .await?;
     for (order_id, digest) in to_stop {
         if let Ok(order_id) = order_id.parse() {
-            stop(ctx, order_id, &hex::decode(digest).unwrap_or_default(), std::slice::from_ref(&device_id));
+            stop(
+                ctx,
+                order_id,
+                &hex::decode(digest).unwrap_or_default(),
+                std::slice::from_ref(&device_id),
+            );
         }
     }
     if due.is_empty() {
@@ -77,14 +87,24 @@ pub async fn pending(ctx: &Context, device: DeviceId) -> Result<Vec<OrderDeliver
 }
 
 /// One order for one machine, recorded as sent. Nothing while the machine's wave has not begun.
-fn take(tx: &mut Tx, order_id: &str, device_id: &str, now_ms: i64) -> Result<Option<(OrderDelivery, bool)>, Failure> {
+fn take(
+    tx: &mut Tx,
+    order_id: &str,
+    device_id: &str,
+    now_ms: i64,
+) -> Result<Option<(OrderDelivery, bool)>, Failure> {
     let order = find(tx, order_id)?;
-    let Some(target) = store::target(tx, order_id, device_id)? else { return Ok(None) };
+    let Some(target) = store::target(tx, order_id, device_id)? else {
+        return Ok(None);
+    };
     if store::device(tx, device_id)?.is_none_or(|device| device.state != "active") {
         return Ok(None);
     }
     let Ok(leaf) = Leaf::decode(&target.leaf) else {
-        internal("stored leaf", &format!("order {order_id}, device {device_id}"));
+        internal(
+            "stored leaf",
+            &format!("order {order_id}, device {device_id}"),
+        );
         return Ok(None);
     };
     if now_ms < leaf.not_before_ms {
@@ -112,11 +132,24 @@ fn take(tx: &mut Tx, order_id: &str, device_id: &str, now_ms: i64) -> Result<Opt
         personal: None,
         at_ms: now_ms,
     };
-    let first = move_target(tx, order_id, &target, TargetEvent::Send, ("", ""), &happened)?;
+    let first = move_target(
+        tx,
+        order_id,
+        &target,
+        TargetEvent::Send,
+        ("", ""),
+        &happened,
+    )?;
     if first {
         refresh(tx, order_id, SYSTEM, now_ms)?;
     }
-    Ok(Some((OrderDelivery { order_id: order_id.to_owned(), bundle: bytes.into() }, first)))
+    Ok(Some((
+        OrderDelivery {
+            order_id: order_id.to_owned(),
+            bundle: bytes.into(),
+        },
+        first,
+    )))
 }
 
 /// Everything a machine needs to judge an order, out of the stored bytes.
@@ -142,14 +175,25 @@ pub fn bundle(tx: &mut Tx, order: &Order, target: &Target) -> Result<OrderBundle
         .collect();
     let index = usize::try_from(target.leaf_index).unwrap_or(usize::MAX);
     let proof = merkle::proof(&hashes, index).ok_or_else(|| format!("no leaf {index}"))?;
-    Ok(OrderBundle { order: envelope, statements, definition, leaf, leaf_index: target.leaf_index, proof })
+    Ok(OrderBundle {
+        order: envelope,
+        statements,
+        definition,
+        leaf,
+        leaf_index: target.leaf_index,
+        proof,
+    })
 }
 
 /// How far a machine is: a hint for those who watch.
 ///
 /// # Errors
 /// ORDER_OTHER_DEVICE when the order is not this machine's; ORDER_STATE when it cannot be there.
-pub async fn progress(ctx: &Context, device: &auth::Device, progress: v1::OrderProgress) -> Result<(), Status> {
+pub async fn progress(
+    ctx: &Context,
+    device: &auth::Device,
+    progress: v1::OrderProgress,
+) -> Result<(), Status> {
     let order_id: OrderId = check::id("order_id", &progress.order_id)?;
     let (what, kind) = match ProgressState::try_from(progress.state).unwrap_or_default() {
         ProgressState::Accepted => (TargetEvent::Accept, "order.accepted"),
@@ -171,7 +215,14 @@ pub async fn progress(ctx: &Context, device: &auth::Device, progress: v1::OrderP
                 personal: None,
                 at_ms: now_ms,
             };
-            let moved = move_target(tx, &order_id, &target, what, (&target.refusal, &target.detail), &happened)?;
+            let moved = move_target(
+                tx,
+                &order_id,
+                &target,
+                what,
+                (&target.refusal, &target.detail),
+                &happened,
+            )?;
             if moved {
                 refresh(tx, &order_id, &device_id, now_ms)?;
             }
@@ -230,7 +281,12 @@ pub fn stop(ctx: &Context, order_id: OrderId, digest: &[u8], devices: &[String])
                 reason: "called off by a person".to_owned(),
             };
             // Not connected or full: the sweep finds it in the database.
-            let _ = ctx.fleet.send(device, ServerMessage { message: Some(server_message::Message::Stop(message)) });
+            let _ = ctx.fleet.send(
+                device,
+                ServerMessage {
+                    message: Some(server_message::Message::Stop(message)),
+                },
+            );
         }
     }
 }

@@ -38,12 +38,24 @@ const BACKLOG: usize = 16;
 ///
 /// # Errors
 /// ORDER_OTHER_DEVICE when the order is not this machine's.
-pub async fn output(ctx: &Context, device: &auth::Device, chunk: v1::OutputChunk) -> Result<u64, Status> {
+pub async fn output(
+    ctx: &Context,
+    device: &auth::Device,
+    chunk: v1::OutputChunk,
+) -> Result<u64, Status> {
     let order_id: OrderId = check::id("order_id", &chunk.order_id)?;
     if chunk.data.len() > MAX_CHUNK_BYTES {
-        return Err(chasqui_proto::error::bad_field("data", "is over 256 KiB: send smaller chunks"));
+        return Err(chasqui_proto::error::bad_field(
+            "data",
+            "is over 256 KiB: send smaller chunks",
+        ));
     }
-    let (device_id, now_ms, offset, data) = (device.id.to_string(), now_ms(), chunk.offset, chunk.data.clone());
+    let (device_id, now_ms, offset, data) = (
+        device.id.to_string(),
+        now_ms(),
+        chunk.offset,
+        chunk.data.clone(),
+    );
     let (kept, end) = ctx
         .store
         .write(move |tx| -> Result<_, Failure> {
@@ -62,7 +74,14 @@ pub async fn output(ctx: &Context, device: &auth::Device, chunk: v1::OutputChunk
         })
         .await?;
     if let Some((offset, data)) = kept {
-        ctx.bus.publish(order_id, Live::Output { device: device.id, offset, data });
+        ctx.bus.publish(
+            order_id,
+            Live::Output {
+                device: device.id,
+                offset,
+                data,
+            },
+        );
     }
     Ok(end)
 }
@@ -93,7 +112,9 @@ pub async fn watch(
     // Before the order is read: what happens in between is then heard twice rather than never.
     let live = ctx.bus.watch(order_id);
     // A wrong id is the call's own error, not the stream's.
-    ctx.store.read(move |tx| find(tx, &order_id.to_string()).map(|_| ())).await?;
+    ctx.store
+        .read(move |tx| find(tx, &order_id.to_string()).map(|_| ()))
+        .await?;
     let (sender, receiver) = mpsc::channel(BACKLOG);
     let tasks = ctx.tasks.clone();
     tasks.spawn(async move {
@@ -123,7 +144,11 @@ async fn follow(ctx: &Context, order_id: OrderId, mut live: Watch, sender: &Send
                 () = sender.closed() => return,
             };
             match next {
-                Some(Watched::Live(Live::Output { device, offset, data })) => {
+                Some(Watched::Live(Live::Output {
+                    device,
+                    offset,
+                    data,
+                })) => {
                     if !show_live(device, offset, data, &mut seen, sender).await {
                         break;
                     }
@@ -136,7 +161,13 @@ async fn follow(ctx: &Context, order_id: OrderId, mut live: Watch, sender: &Send
 }
 
 /// Shows output that came on the bus. False when it does not follow on what was shown: the store then has to tell.
-async fn show_live(device: DeviceId, offset: u64, data: Bytes, seen: &mut Seen, sender: &Sender) -> bool {
+async fn show_live(
+    device: DeviceId,
+    offset: u64,
+    data: Bytes,
+    seen: &mut Seen,
+    sender: &Sender,
+) -> bool {
     let device_id = device.to_string();
     let shown = seen.ends.get(&device_id).copied().unwrap_or(0);
     if offset > shown {
@@ -147,9 +178,19 @@ async fn show_live(device: DeviceId, offset: u64, data: Bytes, seen: &mut Seen, 
         return true;
     }
     let end = shown.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
-    let output = v1::OrderOutput { device_id: device_id.clone(), offset: shown, data: piece, truncated: false };
+    let output = v1::OrderOutput {
+        device_id: device_id.clone(),
+        offset: shown,
+        data: piece,
+        truncated: false,
+    };
     seen.ends.insert(device_id, end);
-    sender.send(Ok(v1::WatchOrderResponse { event: Some(Event::Output(output)) })).await.is_ok()
+    sender
+        .send(Ok(v1::WatchOrderResponse {
+            event: Some(Event::Output(output)),
+        }))
+        .await
+        .is_ok()
 }
 
 /// Reads the store and shows what is new: first the order the first time, output first afterwards, so that all output
@@ -164,7 +205,11 @@ async fn look(ctx: &Context, order_id: OrderId, seen: &mut Seen, sender: &Sender
         .read(move |tx| -> Result<_, Failure> {
             let order = find(tx, &order_id.to_string())?;
             let output = store::output(tx, &order.id)?;
-            let shown = if known == Some(order.version) { None } else { Some(whole(tx, &order)?) };
+            let shown = if known == Some(order.version) {
+                None
+            } else {
+                Some(whole(tx, &order)?)
+            };
             Ok((order.version, order.state, shown, output))
         })
         .await;
@@ -177,8 +222,14 @@ async fn look(ctx: &Context, order_id: OrderId, seen: &mut Seen, sender: &Sender
     };
     let first = known.is_none();
     seen.version = Some(version);
-    let change = order.map(|order| v1::WatchOrderResponse { event: Some(Event::Order(order)) });
-    let (before, after) = if first { (change, None) } else { (None, change) };
+    let change = order.map(|order| v1::WatchOrderResponse {
+        event: Some(Event::Order(order)),
+    });
+    let (before, after) = if first {
+        (change, None)
+    } else {
+        (None, change)
+    };
     if let Some(change) = before {
         sender.send(Ok(change)).await.ok()?;
     }
@@ -191,9 +242,19 @@ async fn look(ctx: &Context, order_id: OrderId, seen: &mut Seen, sender: &Sender
         let at = offset.max(shown);
         let end = at.saturating_add(u64::try_from(data.len()).unwrap_or(0));
         // The store has a gap only where the machine left one or the bound was reached.
-        let output = v1::OrderOutput { device_id: device_id.clone(), offset: at, data, truncated: at > shown };
+        let output = v1::OrderOutput {
+            device_id: device_id.clone(),
+            offset: at,
+            data,
+            truncated: at > shown,
+        };
         seen.ends.insert(device_id, end);
-        sender.send(Ok(v1::WatchOrderResponse { event: Some(Event::Output(output)) })).await.ok()?;
+        sender
+            .send(Ok(v1::WatchOrderResponse {
+                event: Some(Event::Output(output)),
+            }))
+            .await
+            .ok()?;
     }
     if let Some(change) = after {
         sender.send(Ok(change)).await.ok()?;

@@ -11,7 +11,9 @@ use chasqui_proto::v1;
 use chasqui_store::Tx;
 use chasqui_store::order::{self as store, Order, OrderResult, Target};
 use chasqui_trust::result::{CheckFact, Outcome};
-use chasqui_trust::{ActionResult, Digest, Envelope, PublicKey, ResultError, verify_consent, verify_result};
+use chasqui_trust::{
+    ActionResult, Digest, Envelope, PublicKey, ResultError, verify_consent, verify_result,
+};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 
@@ -46,10 +48,16 @@ pub async fn submit(
     let order_id: OrderId = check::id("order_id", &request.order_id)?;
     check::request_id(&request.request_id)?;
     if request.envelope.len() > MAX_ENVELOPE_BYTES {
-        return Err(bad_field("envelope", "is over 1 MiB: no result is that large"));
+        return Err(bad_field(
+            "envelope",
+            "is over 1 MiB: no result is that large",
+        ));
     }
     if request.consent.len() > MAX_CONSENT_BYTES {
-        return Err(bad_field("consent", "is over 64 KiB: no consent receipt is that large"));
+        return Err(bad_field(
+            "consent",
+            "is over 64 KiB: no consent receipt is that large",
+        ));
     }
     fault_point!("server.result.received");
     let (device_id, now_ms) = (device.id.to_string(), now_ms());
@@ -79,8 +87,12 @@ fn take(
     (envelope, consent): (&[u8], Option<&[u8]>),
     now_ms: i64,
 ) -> Result<bool, Failure> {
-    let device = store::device(tx, &target.device_id)?
-        .ok_or_else(|| internal("device", &format!("{} has a target and no row", target.device_id)))?;
+    let device = store::device(tx, &target.device_id)?.ok_or_else(|| {
+        internal(
+            "device",
+            &format!("{} has a target and no row", target.device_id),
+        )
+    })?;
     if device.state == "revoked" {
         return Err(status(
             Code::PermissionDenied,
@@ -90,10 +102,12 @@ fn take(
         )
         .into());
     }
-    let key = PublicKey::from_slice(&device.public_key).map_err(|error| internal("device key", &error))?;
+    let key = PublicKey::from_slice(&device.public_key)
+        .map_err(|error| internal("device key", &error))?;
     let (result, digest) = verify(order, envelope, &key)?;
     let consent = check_consent(&result, consent, &key, &digest)?;
-    let paper = Envelope::from_json(envelope).map_err(|error| refused(&ResultError::Format(error)))?;
+    let paper =
+        Envelope::from_json(envelope).map_err(|error| refused(&ResultError::Format(error)))?;
     let outcome = outcome(result.outcome);
     let stored = OrderResult {
         digest: paper.payload_digest().to_hex(),
@@ -101,7 +115,9 @@ fn take(
         consent,
         outcome: outcome.as_str().to_owned(),
     };
-    if store::result(tx, &order.id, &target.device_id)?.is_some_and(|kept| kept.digest == stored.digest) {
+    if store::result(tx, &order.id, &target.device_id)?
+        .is_some_and(|kept| kept.digest == stored.digest)
+    {
         return Ok(true);
     }
     let event = event(result.outcome);
@@ -120,7 +136,10 @@ fn take(
     let refusal = result.refusal.as_ref();
     let code = refusal.map(|note| note.rule.clone()).unwrap_or_default();
     let detail = refusal
-        .map(|note| serde_json::to_string(&Text::new(cut(&note.detail.es), cut(&note.detail.en))).unwrap_or_default())
+        .map(|note| {
+            serde_json::to_string(&Text::new(cut(&note.detail.es), cut(&note.detail.en)))
+                .unwrap_or_default()
+        })
         .unwrap_or_default();
     let happened = Happened {
         kind: "order.result",
@@ -131,7 +150,13 @@ fn take(
     };
     if next == state {
         // Contact was lost before the machine itself said "unknown": the state stands, the paper is new.
-        super::state::record(tx, &order.id, Some(&target.device_id), Some(state.as_str()), &happened)?;
+        super::state::record(
+            tx,
+            &order.id,
+            Some(&target.device_id),
+            Some(state.as_str()),
+            &happened,
+        )?;
     } else {
         move_target(tx, &order.id, target, event, (&code, &detail), &happened)?;
     }
@@ -141,8 +166,15 @@ fn take(
 
 /// Verifies a result about this order. A machine that was handed an altered order refuses it under the digest of what it
 /// got: such a refusal is believed of the stored bytes too, and of nothing but a refusal.
-fn verify(order: &Order, envelope: &[u8], key: &PublicKey) -> Result<(ActionResult, Digest), Failure> {
-    let digest: Digest = order.digest.parse().map_err(|error: String| internal("order digest", &error))?;
+fn verify(
+    order: &Order,
+    envelope: &[u8],
+    key: &PublicKey,
+) -> Result<(ActionResult, Digest), Failure> {
+    let digest: Digest = order
+        .digest
+        .parse()
+        .map_err(|error: String| internal("order digest", &error))?;
     match verify_result(envelope, &digest, key) {
         Ok(result) => Ok((result, digest)),
         Err(ResultError::Order) => {
@@ -151,7 +183,10 @@ fn verify(order: &Order, envelope: &[u8], key: &PublicKey) -> Result<(ActionResu
                 && let Ok(result) = verify_result(envelope, &stored, key)
                 && result.outcome == Outcome::Refused
             {
-                tracing::error!(order = order.id, "the stored order is not the one that was registered; a machine refused it");
+                tracing::error!(
+                    order = order.id,
+                    "the stored order is not the one that was registered; a machine refused it"
+                );
                 return Ok((result, stored));
             }
             Err(refused(&ResultError::Order).into())
@@ -232,7 +267,10 @@ fn facts(result: &ActionResult, outcome: TargetState, host_name: &str, digest: &
             "explanation": both(&check.explanation),
         })
     });
-    let refusal = result.refusal.as_ref().map(|note| json!({"rule": note.rule, "detail": both(&note.detail)}));
+    let refusal = result
+        .refusal
+        .as_ref()
+        .map(|note| json!({"rule": note.rule, "detail": both(&note.detail)}));
     json!({
         "host_name": host_name,
         "outcome": outcome.as_str(),

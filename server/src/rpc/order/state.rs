@@ -2,7 +2,9 @@
 //! caller's transaction. What the order shows as a whole follows from its machines.
 
 use chasqui_base::clock::{DAY_MS, MINUTE_MS};
-use chasqui_domain::order::{OrderEvent, OrderState, TargetEvent, TargetState, aggregate, target_transition, transition};
+use chasqui_domain::order::{
+    OrderEvent, OrderState, TargetEvent, TargetState, aggregate, target_transition, transition,
+};
 use chasqui_store::Tx;
 use chasqui_store::event::{self, NewEvent};
 use chasqui_store::order::{self as store, Order, Target};
@@ -56,7 +58,12 @@ pub fn record(
 }
 
 /// Moves the order as a whole by a person's decision.
-pub fn move_order(tx: &mut Tx, order: &Order, what: OrderEvent, happened: &Happened<'_>) -> Result<OrderState, Failure> {
+pub fn move_order(
+    tx: &mut Tx,
+    order: &Order,
+    what: OrderEvent,
+    happened: &Happened<'_>,
+) -> Result<OrderState, Failure> {
     let state = transition(order.state, what)?;
     store::set_state(tx, &order.id, state, happened.at_ms)?;
     record(tx, &order.id, None, Some(state.as_str()), happened)?;
@@ -64,15 +71,39 @@ pub fn move_order(tx: &mut Tx, order: &Order, what: OrderEvent, happened: &Happe
 }
 
 /// Queues an approved order: every machine now waits for delivery. `from` is the order's state.
-pub fn queue(tx: &mut Tx, order_id: &str, from: OrderState, actor: &str, at_ms: i64) -> Result<(), Failure> {
+pub fn queue(
+    tx: &mut Tx,
+    order_id: &str,
+    from: OrderState,
+    actor: &str,
+    at_ms: i64,
+) -> Result<(), Failure> {
     let state = transition(from, OrderEvent::Queue)?;
     store::queue_targets(tx, order_id, at_ms)?;
-    let quiet = |kind| Happened { kind, actor, data: json!({}), personal: None, at_ms };
+    let quiet = |kind| Happened {
+        kind,
+        actor,
+        data: json!({}),
+        personal: None,
+        at_ms,
+    };
     for device_id in store::device_ids(tx, order_id)? {
-        record(tx, order_id, Some(&device_id), Some(TargetState::Queued.as_str()), &quiet("order.target"))?;
+        record(
+            tx,
+            order_id,
+            Some(&device_id),
+            Some(TargetState::Queued.as_str()),
+            &quiet("order.target"),
+        )?;
     }
     store::set_state(tx, order_id, state, at_ms)?;
-    record(tx, order_id, None, Some(state.as_str()), &quiet("order.state"))
+    record(
+        tx,
+        order_id,
+        None,
+        Some(state.as_str()),
+        &quiet("order.state"),
+    )
 }
 
 /// Moves one machine. Nothing is written when it says nothing new.
@@ -94,8 +125,20 @@ pub fn move_target(
     if next == state {
         return Ok(false);
     }
-    store::set_target(tx, (order_id, &target.device_id), next, (refusal, detail), happened.at_ms)?;
-    record(tx, order_id, Some(&target.device_id), Some(next.as_str()), happened)?;
+    store::set_target(
+        tx,
+        (order_id, &target.device_id),
+        next,
+        (refusal, detail),
+        happened.at_ms,
+    )?;
+    record(
+        tx,
+        order_id,
+        Some(&target.device_id),
+        Some(next.as_str()),
+        happened,
+    )?;
     Ok(true)
 }
 
@@ -110,7 +153,13 @@ pub fn refresh(tx: &mut Tx, order_id: &str, actor: &str, at_ms: i64) -> Result<(
         return Ok(());
     }
     store::set_state(tx, order_id, state, at_ms)?;
-    let happened = Happened { kind: "order.state", actor, data: json!({}), personal: None, at_ms };
+    let happened = Happened {
+        kind: "order.state",
+        actor,
+        data: json!({}),
+        personal: None,
+        at_ms,
+    };
     record(tx, order_id, None, Some(state.as_str()), &happened)
 }
 
@@ -126,14 +175,30 @@ pub fn not_released() -> tonic::Status {
 ///
 /// # Returns
 /// The machines that may hold it.
-pub fn call_off(tx: &mut Tx, order: &Order, actor: &str, personal: &str, at_ms: i64) -> Result<Vec<String>, Failure> {
+pub fn call_off(
+    tx: &mut Tx,
+    order: &Order,
+    actor: &str,
+    personal: &str,
+    at_ms: i64,
+) -> Result<Vec<String>, Failure> {
     if order.state == OrderState::Cancelled {
         return Ok(Vec::new());
     }
-    let happened =
-        |kind, personal| Happened { kind, actor, data: json!({}), personal, at_ms };
+    let happened = |kind, personal| Happened {
+        kind,
+        actor,
+        data: json!({}),
+        personal,
+        at_ms,
+    };
     if order.state.is_undecided() {
-        move_order(tx, order, OrderEvent::Cancel, &happened("order.cancelled", Some(personal)))?;
+        move_order(
+            tx,
+            order,
+            OrderEvent::Cancel,
+            &happened("order.cancelled", Some(personal)),
+        )?;
         return Ok(Vec::new());
     }
     if order.state.is_final() {
@@ -146,16 +211,33 @@ pub fn call_off(tx: &mut Tx, order: &Order, actor: &str, personal: &str, at_ms: 
         match target.state {
             Some(TargetState::Queued) => {
                 let why = (!told).then_some(personal);
-                let kind = if told { "order.target" } else { "order.cancelled" };
+                let kind = if told {
+                    "order.target"
+                } else {
+                    "order.cancelled"
+                };
                 told = true;
-                move_target(tx, &order.id, &target, TargetEvent::Cancel, ("", ""), &happened(kind, why))?;
+                move_target(
+                    tx,
+                    &order.id,
+                    &target,
+                    TargetEvent::Cancel,
+                    ("", ""),
+                    &happened(kind, why),
+                )?;
             }
             Some(state) if !state.is_final() => held_by.push(target.device_id),
             _ => {}
         }
     }
     if !held_by.is_empty() && store::ask_cancel(tx, &order.id, at_ms)? {
-        record(tx, &order.id, None, None, &happened("order.cancel_requested", Some(personal)))?;
+        record(
+            tx,
+            &order.id,
+            None,
+            None,
+            &happened("order.cancel_requested", Some(personal)),
+        )?;
     }
     refresh(tx, &order.id, actor, at_ms)?;
     Ok(held_by)
@@ -179,7 +261,12 @@ pub fn expire_due(tx: &mut Tx, order_id: &str, at_ms: i64) -> Result<bool, Failu
         at_ms,
     };
     if order.state.is_undecided() {
-        move_order(tx, &order, OrderEvent::Expire, &happened("order.expired", ""))?;
+        move_order(
+            tx,
+            &order,
+            OrderEvent::Expire,
+            &happened("order.expired", ""),
+        )?;
         return Ok(true);
     }
     let mut changed = false;
@@ -187,15 +274,25 @@ pub fn expire_due(tx: &mut Tx, order_id: &str, at_ms: i64) -> Result<bool, Failu
         let late_by_ms = at_ms.saturating_sub(order.not_after_ms);
         let (what, kind) = match target.state {
             Some(TargetState::Queued) => (TargetEvent::Expire, "order.expired"),
-            Some(TargetState::Sent) if late_by_ms >= CONFIRM_GRACE_MS => (TargetEvent::Expire, "order.unknown"),
-            Some(TargetState::Accepted | TargetState::AwaitingConsent | TargetState::Running | TargetState::Checking)
-                if late_by_ms >= REPORT_GRACE_MS =>
-            {
-                (TargetEvent::LoseContact, "order.unknown")
+            Some(TargetState::Sent) if late_by_ms >= CONFIRM_GRACE_MS => {
+                (TargetEvent::Expire, "order.unknown")
             }
+            Some(
+                TargetState::Accepted
+                | TargetState::AwaitingConsent
+                | TargetState::Running
+                | TargetState::Checking,
+            ) if late_by_ms >= REPORT_GRACE_MS => (TargetEvent::LoseContact, "order.unknown"),
             _ => continue,
         };
-        changed |= move_target(tx, order_id, &target, what, ("", ""), &happened(kind, &target.host_name))?;
+        changed |= move_target(
+            tx,
+            order_id,
+            &target,
+            what,
+            ("", ""),
+            &happened(kind, &target.host_name),
+        )?;
     }
     if changed {
         refresh(tx, order_id, SYSTEM, at_ms)?;

@@ -35,13 +35,26 @@ const MAX_STATEMENTS: usize = 32;
 const NO_BROWSER_FROM_RISK: u32 = 2;
 
 /// The call.
-pub async fn add(ctx: &Context, who: Person, body: v1::AddStatementRequest) -> Result<v1::Order, Status> {
+pub async fn add(
+    ctx: &Context,
+    who: Person,
+    body: v1::AddStatementRequest,
+) -> Result<v1::Order, Status> {
     let now_ms = now_ms();
     let actor = who.id.to_string();
-    let key = request_key(&actor, "OrderService/AddStatement", &body, |body| &mut body.request_id, now_ms)?;
+    let key = request_key(
+        &actor,
+        "OrderService/AddStatement",
+        &body,
+        |body| &mut body.request_id,
+        now_ms,
+    )?;
     let order_id: chasqui_domain::ids::OrderId = check::id("order_id", &body.order_id)?;
     if body.envelope.len() > MAX_ENVELOPE_BYTES {
-        return Err(bad_field("envelope", "is over 16 KiB: no statement is that large"));
+        return Err(bad_field(
+            "envelope",
+            "is over 16 KiB: no statement is that large",
+        ));
     }
     let bytes = Vec::from(body.envelope);
     let envelope = Envelope::from_json(&bytes).map_err(|error| malformed(&error))?;
@@ -58,7 +71,12 @@ pub async fn add(ctx: &Context, who: Person, body: v1::AddStatementRequest) -> R
         .write(move |tx| {
             idempotent(tx, &key, |tx| {
                 let order = find(tx, &order_id.to_string())?;
-                let signed = Signed { statement: &statement, envelope: &envelope, bytes: &bytes, row_id: &row_id };
+                let signed = Signed {
+                    statement: &statement,
+                    envelope: &envelope,
+                    bytes: &bytes,
+                    row_id: &row_id,
+                };
                 let held_by = store_statement(tx, &order, &signed, now_ms)?;
                 Ok::<_, Failure>(held_by.join(" ").into_bytes())
             })
@@ -72,8 +90,10 @@ pub async fn add(ctx: &Context, who: Person, body: v1::AddStatementRequest) -> R
             Ok(whole(tx, &order)?)
         })
         .await?;
-    let held_by: Vec<String> =
-        String::from_utf8_lossy(&answer.response).split_whitespace().map(str::to_owned).collect();
+    let held_by: Vec<String> = String::from_utf8_lossy(&answer.response)
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
     deliver::stop(ctx, order_id, &order.digest, &held_by);
     deliver::nudge(ctx, &order);
     deliver::changed(ctx, order_id);
@@ -91,10 +111,20 @@ struct Signed<'a> {
 ///
 /// # Returns
 /// Machines to be asked to stop.
-fn store_statement(tx: &mut Tx, order: &Order, signed: &Signed<'_>, now_ms: i64) -> Result<Vec<String>, Failure> {
+fn store_statement(
+    tx: &mut Tx,
+    order: &Order,
+    signed: &Signed<'_>,
+    now_ms: i64,
+) -> Result<Vec<String>, Failure> {
     let statement = signed.statement;
     let trust = standing(tx)?
-        .ok_or_else(|| precondition("ROOT_MISSING", "no root is published yet: an administrator publishes it first"))?
+        .ok_or_else(|| {
+            precondition(
+                "ROOT_MISSING",
+                "no root is published yet: an administrator publishes it first",
+            )
+        })?
         .trust;
     if statement.org != trust.org() {
         return Err(refused(&Refusal::StatementOrgMismatch).into());
@@ -102,10 +132,15 @@ fn store_statement(tx: &mut Tx, order: &Order, signed: &Signed<'_>, now_ms: i64)
     if statement.order_digest.to_hex() != order.digest {
         return Err(refused(&Refusal::StatementOtherOrder).into());
     }
-    judge(&trust, signed.envelope, statement, order, now_ms).map_err(|refusal| refused(&refusal))?;
+    judge(&trust, signed.envelope, statement, order, now_ms)
+        .map_err(|refusal| refused(&refusal))?;
     let before = store::statements(tx, &order.id)?;
     if before.len() >= MAX_STATEMENTS {
-        return Err(precondition("STATEMENTS_TOO_MANY", "this order has as many statements as machines accept: sign a new order").into());
+        return Err(precondition(
+            "STATEMENTS_TOO_MANY",
+            "this order has as many statements as machines accept: sign a new order",
+        )
+        .into());
     }
     // Approving what is over is refused before it is stored; saying no never comes too late to be heard.
     if statement.decision == Decision::Approve {
@@ -113,7 +148,12 @@ fn store_statement(tx: &mut Tx, order: &Order, signed: &Signed<'_>, now_ms: i64)
     } else if order.state.is_final() {
         transition(order.state, OrderEvent::Reject)?;
     }
-    let key_id = signed.envelope.signatures.first().map(|signature| signature.key_id.0.to_hex()).unwrap_or_default();
+    let key_id = signed
+        .envelope
+        .signatures
+        .first()
+        .map(|signature| signature.key_id.0.to_hex())
+        .unwrap_or_default();
     let new = store::Statement {
         id: signed.row_id.to_owned(),
         person_id: statement.person.clone(),
@@ -129,7 +169,8 @@ fn store_statement(tx: &mut Tx, order: &Order, signed: &Signed<'_>, now_ms: i64)
         return Err(refused(&Refusal::ApprovalSamePerson(statement.person.clone())).into());
     }
     store::touch(tx, &order.id, now_ms)?;
-    let comment = (!statement.comment.is_empty()).then(|| json!({"comment": statement.comment}).to_string());
+    let comment =
+        (!statement.comment.is_empty()).then(|| json!({"comment": statement.comment}).to_string());
     let happened = |kind, data| Happened {
         kind,
         actor: &statement.person,
@@ -146,12 +187,21 @@ fn store_statement(tx: &mut Tx, order: &Order, signed: &Signed<'_>, now_ms: i64)
                 record(tx, &order.id, None, None, &happened("order.approved", data))?;
                 return Ok(Vec::new());
             }
-            let state = move_order(tx, order, OrderEvent::Approve, &happened("order.approved", data))?;
+            let state = move_order(
+                tx,
+                order,
+                OrderEvent::Approve,
+                &happened("order.approved", data),
+            )?;
             queue(tx, &order.id, state, &statement.person, now_ms)?;
             Ok(Vec::new())
         }
         decision => {
-            let kind = if decision == Decision::Reject { "order.rejected" } else { "order.withdrawn" };
+            let kind = if decision == Decision::Reject {
+                "order.rejected"
+            } else {
+                "order.withdrawn"
+            };
             let data = json!({"statement": new.digest});
             if order.state.is_undecided() {
                 // A machine refuses an order with a withdrawal for good, so the order is over here too.
@@ -159,7 +209,13 @@ fn store_statement(tx: &mut Tx, order: &Order, signed: &Signed<'_>, now_ms: i64)
                 return Ok(Vec::new());
             }
             record(tx, &order.id, None, None, &happened(kind, data))?;
-            call_off(tx, order, &statement.person, comment.as_deref().unwrap_or("{}"), now_ms)
+            call_off(
+                tx,
+                order,
+                &statement.person,
+                comment.as_deref().unwrap_or("{}"),
+                now_ms,
+            )
         }
     }
 }
@@ -168,8 +224,12 @@ fn store_statement(tx: &mut Tx, order: &Order, signed: &Signed<'_>, now_ms: i64)
 pub fn count(tx: &mut Tx, trust: &TrustState, order: &Order, now_ms: i64) -> Result<u32, Failure> {
     let mut persons = BTreeSet::new();
     for stored in store::statements(tx, &order.id)? {
-        let Ok(envelope) = Envelope::from_json(&stored.envelope) else { continue };
-        let Ok(statement) = Statement::decode(&envelope) else { continue };
+        let Ok(envelope) = Envelope::from_json(&stored.envelope) else {
+            continue;
+        };
+        let Ok(statement) = Statement::decode(&envelope) else {
+            continue;
+        };
         if statement.decision == Decision::Approve
             && statement.order_digest.to_hex() == order.digest
             && judge(trust, &envelope, &statement, order, now_ms).is_ok()
@@ -194,11 +254,15 @@ fn judge(
         return Err(Refusal::PeopleExpired);
     }
     let who = || statement.person.clone();
-    let person = people.person(&statement.person).ok_or_else(|| Refusal::ApprovalUnknown(who()))?;
+    let person = people
+        .person(&statement.person)
+        .ok_or_else(|| Refusal::ApprovalUnknown(who()))?;
     let [signature] = envelope.signatures.as_slice() else {
         return Err(Refusal::StatementSignatureInvalid);
     };
-    let key = person.key(&signature.key_id).ok_or_else(|| Refusal::ApprovalUnknown(who()))?;
+    let key = person
+        .key(&signature.key_id)
+        .ok_or_else(|| Refusal::ApprovalUnknown(who()))?;
     if !envelope.is_signed_by(&key.key) {
         return Err(Refusal::StatementSignatureInvalid);
     }
@@ -235,9 +299,14 @@ pub fn expire_lapsed(tx: &mut Tx, order_id: &str, at_ms: i64) -> Result<bool, Fa
     if order.state != OrderState::Queued {
         return Ok(false);
     }
-    let Some(standing) = standing(tx)? else { return Ok(false) };
+    let Some(standing) = standing(tx)? else {
+        return Ok(false);
+    };
     // Without people in force nothing counts for now, and nothing is delivered; that is no lapse.
-    if standing.trust.people().is_none_or(|people| at_ms >= people.expires_at_ms)
+    if standing
+        .trust
+        .people()
+        .is_none_or(|people| at_ms >= people.expires_at_ms)
         || count(tx, &standing.trust, &order, at_ms)? >= order.required_approvals
     {
         return Ok(false);

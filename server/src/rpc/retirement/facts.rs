@@ -18,19 +18,26 @@ pub fn of(tx: &mut Tx, device: &Device, as_of_ms: i64) -> Result<DeviceFacts, St
         facts.purchase_date = Fact::known(day, PEOPLE, at_ms);
     }
     for section in store::sections_at(tx, &device.id, as_of_ms)? {
-        let Some(seen) = Seen::read(section) else { continue };
+        let Some(seen) = Seen::read(section) else {
+            continue;
+        };
         match seen.facts.facts.clone() {
             Some(Facts::Hardware(hardware)) => {
-                facts.virtual_machine = seen.fact("hardware.virtualization", virtual_machine(&hardware));
+                facts.virtual_machine =
+                    seen.fact("hardware.virtualization", virtual_machine(&hardware));
                 facts.firmware_date = seen.fact("hardware.firmware_date", hardware.firmware_date);
             }
             Some(Facts::Memory(memory)) => {
                 facts.memory_modules_bytes = seen.fact("memory.modules", modules(&memory));
-                facts.memory_visible_bytes = seen.fact("memory.visible_bytes", memory.visible_bytes);
+                facts.memory_visible_bytes =
+                    seen.fact("memory.visible_bytes", memory.visible_bytes);
             }
-            Some(Facts::Disks(disks)) => facts.system_disk = seen.fact("disks.disks", system_disk(&disks)),
+            Some(Facts::Disks(disks)) => {
+                facts.system_disk = seen.fact("disks.disks", system_disk(&disks))
+            }
             Some(Facts::OperatingSystem(system)) => {
-                facts.operating_system = seen.fact("operating_system.product", operating_system(system));
+                facts.operating_system =
+                    seen.fact("operating_system.product", operating_system(system));
             }
             Some(_) => {}
             None => seen.nothing_read(&mut facts),
@@ -40,10 +47,17 @@ pub fn of(tx: &mut Tx, device: &Device, as_of_ms: i64) -> Result<DeviceFacts, St
 }
 
 /// The purchase date people had typed by then, with when they typed it.
-fn purchase_date(tx: &mut Tx, device: &Device, as_of_ms: i64) -> Result<Option<(String, i64)>, StoreError> {
+fn purchase_date(
+    tx: &mut Tx,
+    device: &Device,
+    as_of_ms: i64,
+) -> Result<Option<(String, i64)>, StoreError> {
     if let Some((data, at_ms)) = store::purchase_typed_at(tx, &device.id, as_of_ms)? {
         let typed: serde_json::Value = serde_json::from_str(&data).unwrap_or_default();
-        let day = typed.get("purchase_date").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let day = typed
+            .get("purchase_date")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default();
         return Ok((!day.is_empty()).then(|| (day.to_owned(), at_ms)));
     }
     Ok(None)
@@ -84,7 +98,12 @@ impl Seen {
             .iter()
             .filter(|unread| covers(&unread.group, group))
             .max_by_key(|unread| unread.group.len())
-            .or_else(|| self.facts.unread.iter().find(|unread| unread.group.ends_with(".smbios")));
+            .or_else(|| {
+                self.facts
+                    .unread
+                    .iter()
+                    .find(|unread| unread.group.ends_with(".smbios"))
+            });
         match nearest {
             Some(unread) => Fact::unknown(why(unread.reason()), unread.detail.clone()),
             None => Fact::unknown(WhyUnknown::NotAvailable, ""),
@@ -97,8 +116,15 @@ impl Seen {
             .iter()
             .filter(|from| covers(&from.group, group))
             .max_by_key(|from| from.group.len())
-            .or_else(|| self.provenance.iter().find(|from| from.group.ends_with(".smbios")))
-            .map_or_else(|| format!("agent, section {}", self.kind), |from| from.source.clone())
+            .or_else(|| {
+                self.provenance
+                    .iter()
+                    .find(|from| from.group.ends_with(".smbios"))
+            })
+            .map_or_else(
+                || format!("agent, section {}", self.kind),
+                |from| from.source.clone(),
+            )
     }
 
     /// A section of which nothing could be read.
@@ -121,7 +147,10 @@ impl Seen {
 
 /// Whether a group is the field's own, or one it lies in.
 fn covers(group: &str, field: &str) -> bool {
-    field == group || field.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'))
+    field == group
+        || field
+            .strip_prefix(group)
+            .is_some_and(|rest| rest.starts_with('.'))
 }
 
 fn why(reason: UnreadReason) -> WhyUnknown {
@@ -138,7 +167,10 @@ fn why(reason: UnreadReason) -> WhyUnknown {
 }
 
 fn virtual_machine(hardware: &v1::HardwareFacts) -> Option<bool> {
-    hardware.virtualization.as_deref().map(|what| what != "none")
+    hardware
+        .virtualization
+        .as_deref()
+        .map(|what| what != "none")
 }
 
 /// Sizes of the modules that are plugged in. A module whose size could not be read makes the list unknown: a sum without
@@ -171,9 +203,15 @@ fn system_disk(disks: &v1::DisksFacts) -> Option<DiskKind> {
             v1::DiskKind::Virtual => DiskKind::Virtual,
         });
     }
-    [DiskKind::Hdd, DiskKind::Emmc, DiskKind::Virtual, DiskKind::Ssd, DiskKind::Nvme]
-        .into_iter()
-        .find(|kind| kinds.contains(kind))
+    [
+        DiskKind::Hdd,
+        DiskKind::Emmc,
+        DiskKind::Virtual,
+        DiskKind::Ssd,
+        DiskKind::Nvme,
+    ]
+    .into_iter()
+    .find(|kind| kinds.contains(kind))
 }
 
 fn operating_system(system: v1::OperatingSystemFacts) -> Option<OperatingSystem> {
@@ -182,12 +220,26 @@ fn operating_system(system: v1::OperatingSystemFacts) -> Option<OperatingSystem>
     let name = system.name.unwrap_or_default();
     if system.family.as_deref() == Some("windows") {
         // `10.0.19045`: the third part is the build.
-        let build = version.split('.').nth(2).and_then(|build| build.parse().ok());
+        let build = version
+            .split('.')
+            .nth(2)
+            .and_then(|build| build.parse().ok());
         let edition = system.edition.unwrap_or_default();
-        let installation = if name.contains("Server") { "Server" } else { "Client" };
-        return Some(OperatingSystem::from_windows(&name, build, &edition, installation));
+        let installation = if name.contains("Server") {
+            "Server"
+        } else {
+            "Client"
+        };
+        return Some(OperatingSystem::from_windows(
+            &name,
+            build,
+            &edition,
+            installation,
+        ));
     }
-    Some(OperatingSystem::from_os_release(&product, &version, &name, &name))
+    Some(OperatingSystem::from_os_release(
+        &product, &version, &name, &name,
+    ))
 }
 
 #[cfg(test)]
@@ -197,8 +249,14 @@ mod tests {
     fn seen(unread: Vec<v1::Unread>) -> Seen {
         Seen {
             kind: "memory".to_owned(),
-            facts: v1::SectionFacts { facts: None, unread },
-            provenance: vec![v1::Provenance { group: "memory".into(), source: "/proc/meminfo".into() }],
+            facts: v1::SectionFacts {
+                facts: None,
+                unread,
+            },
+            provenance: vec![v1::Provenance {
+                group: "memory".into(),
+                source: "/proc/meminfo".into(),
+            }],
             observed_at_ms: 7,
         }
     }
@@ -215,26 +273,63 @@ mod tests {
             unread("memory.modules", UnreadReason::Permission),
             unread("memory.modulesX", UnreadReason::NoSource),
         ]);
-        assert_eq!(seen.fact::<u64>("memory.modules", None), Fact::unknown(WhyUnknown::NotPermitted, "memory.modules"));
-        assert_eq!(seen.fact::<u64>("memory.visible_bytes", None), Fact::unknown(WhyUnknown::Unreadable, "memory"));
-        assert_eq!(seen.fact("memory.visible_bytes", Some(5)), Fact::known(5, "/proc/meminfo", 7));
+        assert_eq!(
+            seen.fact::<u64>("memory.modules", None),
+            Fact::unknown(WhyUnknown::NotPermitted, "memory.modules")
+        );
+        assert_eq!(
+            seen.fact::<u64>("memory.visible_bytes", None),
+            Fact::unknown(WhyUnknown::Unreadable, "memory")
+        );
+        assert_eq!(
+            seen.fact("memory.visible_bytes", Some(5)),
+            Fact::known(5, "/proc/meminfo", 7)
+        );
     }
 
     #[test]
     fn a_module_of_unknown_size_makes_the_sum_unknown() {
-        let module = |size_bytes| v1::MemoryModule { size_bytes, ..v1::MemoryModule::default() };
-        let memory = |modules| v1::MemoryFacts { modules, ..v1::MemoryFacts::default() };
-        assert_eq!(modules(&memory(vec![module(Some(4)), module(Some(0))])), Some(vec![4]));
+        let module = |size_bytes| v1::MemoryModule {
+            size_bytes,
+            ..v1::MemoryModule::default()
+        };
+        let memory = |modules| v1::MemoryFacts {
+            modules,
+            ..v1::MemoryFacts::default()
+        };
+        assert_eq!(
+            modules(&memory(vec![module(Some(4)), module(Some(0))])),
+            Some(vec![4])
+        );
         assert_eq!(modules(&memory(vec![module(Some(4)), module(None)])), None);
         assert_eq!(modules(&memory(vec![])), None);
     }
 
     #[test]
     fn a_system_disk_of_unknown_kind_stays_unknown() {
-        let disk = |kind: v1::DiskKind, system| v1::Disk { kind: kind.into(), system, ..v1::Disk::default() };
-        let disks = |disks| v1::DisksFacts { disks, file_systems: Vec::new() };
-        assert_eq!(system_disk(&disks(vec![disk(v1::DiskKind::Hdd, Some(false)), disk(v1::DiskKind::Nvme, Some(true))])), Some(DiskKind::Nvme));
-        assert_eq!(system_disk(&disks(vec![disk(v1::DiskKind::Unspecified, Some(true))])), None);
-        assert_eq!(system_disk(&disks(vec![disk(v1::DiskKind::Ssd, None)])), None);
+        let disk = |kind: v1::DiskKind, system| v1::Disk {
+            kind: kind.into(),
+            system,
+            ..v1::Disk::default()
+        };
+        let disks = |disks| v1::DisksFacts {
+            disks,
+            file_systems: Vec::new(),
+        };
+        assert_eq!(
+            system_disk(&disks(vec![
+                disk(v1::DiskKind::Hdd, Some(false)),
+                disk(v1::DiskKind::Nvme, Some(true))
+            ])),
+            Some(DiskKind::Nvme)
+        );
+        assert_eq!(
+            system_disk(&disks(vec![disk(v1::DiskKind::Unspecified, Some(true))])),
+            None
+        );
+        assert_eq!(
+            system_disk(&disks(vec![disk(v1::DiskKind::Ssd, None)])),
+            None
+        );
     }
 }

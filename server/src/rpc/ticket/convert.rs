@@ -14,7 +14,10 @@ pub fn ticket(ticket: &Ticket) -> v1::Ticket {
         title: ticket.title.clone(),
         description: ticket.description.clone(),
         state: shown_state(ticket.state).into(),
-        kind: ticket.kind.map_or(TicketKind::Unspecified, shown_kind).into(),
+        kind: ticket
+            .kind
+            .map_or(TicketKind::Unspecified, shown_kind)
+            .into(),
         service: ticket.service.clone(),
         urgency: ticket.urgency.unwrap_or(0),
         impact: ticket.impact.unwrap_or(0),
@@ -59,13 +62,17 @@ fn shown_kind(kind: Kind) -> TicketKind {
 /// A state out of a request.
 pub fn state(state: i32) -> Option<State> {
     let shown = TicketState::try_from(state).ok()?;
-    State::ALL.into_iter().find(|state| shown_state(*state) == shown)
+    State::ALL
+        .into_iter()
+        .find(|state| shown_state(*state) == shown)
 }
 
 /// A kind out of a request.
 pub fn kind(kind: i32) -> Option<Kind> {
     let shown = TicketKind::try_from(kind).ok()?;
-    Kind::ALL.into_iter().find(|kind| shown_kind(*kind) == shown)
+    Kind::ALL
+        .into_iter()
+        .find(|kind| shown_kind(*kind) == shown)
 }
 
 /// A level out of a request.
@@ -79,10 +86,15 @@ pub fn level(field: &str, level: u32) -> Result<Level, Status> {
 /// A service of the catalogue: a short lower-case name.
 pub fn service(service: &str) -> Result<String, Status> {
     let good = (1..=64).contains(&service.len())
-        && service.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        && service
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     if good {
         Ok(service.to_owned())
     } else {
-        Err(bad_field("service", "use the name of a service, 1 to 64 of a-z, 0-9 and _, for example computer_equipment"))
+        Err(bad_field(
+            "service",
+            "use the name of a service, 1 to 64 of a-z, 0-9 and _, for example computer_equipment",
+        ))
     }
 }

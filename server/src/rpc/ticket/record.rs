@@ -28,11 +28,17 @@ pub struct Recorded {
 /// Takes an event apart. `more` are facts the domain's event has no place for.
 pub fn write(event: &Event, more: &[(&str, Value)]) -> Result<Recorded, StoreError> {
     let Ok(Value::Object(mut data)) = serde_json::to_value(event) else {
-        return Err(StoreError::Invalid("an event of a ticket that is no JSON object".to_owned()));
+        return Err(StoreError::Invalid(
+            "an event of a ticket that is no JSON object".to_owned(),
+        ));
     };
     let name = match data.get("event") {
         Some(Value::String(name)) => name.clone(),
-        _ => return Err(StoreError::Invalid("an event of a ticket without a name".to_owned())),
+        _ => {
+            return Err(StoreError::Invalid(
+                "an event of a ticket without a name".to_owned(),
+            ));
+        }
     };
     let mut written = Map::new();
     for field in WRITTEN {
@@ -64,12 +70,18 @@ pub fn read(data: &str, personal: Option<&str>) -> Option<Event> {
         None => {
             let needed: &[&str] = match fields.get("event").and_then(Value::as_str)? {
                 "registered" => &["title", "description"],
-                "held" | "solution_rejected" | "closed_by_lead" | "cancelled" | "reopened" => &["reason"],
+                "held" | "solution_rejected" | "closed_by_lead" | "cancelled" | "reopened" => {
+                    &["reason"]
+                }
                 "solution_proposed" => &["solution"],
                 "commented" => &["text"],
                 _ => &[],
             };
-            fields.extend(needed.iter().map(|field| ((*field).to_owned(), Value::from(ERASED))));
+            fields.extend(
+                needed
+                    .iter()
+                    .map(|field| ((*field).to_owned(), Value::from(ERASED))),
+            );
         }
     }
     serde_json::from_value(Value::Object(fields)).ok()
@@ -90,7 +102,8 @@ pub fn body(personal: Option<&str>) -> String {
 
 /// The stored ticket as the rules see it. Before it is classified the rules take what the registration assumed.
 pub fn state_of(ticket: &Ticket) -> Result<TicketState, StoreError> {
-    let damaged = |field: &str| StoreError::Corrupt(format!("ticket {}: {field} cannot be read", ticket.id));
+    let damaged =
+        |field: &str| StoreError::Corrupt(format!("ticket {}: {field} cannot be read", ticket.id));
     let level = |value: Option<u32>, field: &str| match value {
         None => Ok(None),
         Some(value) => u8::try_from(value)
@@ -103,14 +116,27 @@ pub fn state_of(ticket: &Ticket) -> Result<TicketState, StoreError> {
         if text.is_empty() {
             return Ok(None);
         }
-        chasqui_domain::ticket::Reason::parse(text).map(Some).map_err(|_| damaged(field))
+        chasqui_domain::ticket::Reason::parse(text)
+            .map(Some)
+            .map_err(|_| damaged(field))
     };
     Ok(TicketState {
         state: ticket.state,
         kind: ticket.kind.unwrap_or(Kind::Incident),
-        title: ticket.title.clone().try_into().map_err(|_| damaged("title"))?,
-        description: ticket.description.clone().try_into().map_err(|_| damaged("description"))?,
-        requester: ticket.requester_id.parse().map_err(|_| damaged("requester_id"))?,
+        title: ticket
+            .title
+            .clone()
+            .try_into()
+            .map_err(|_| damaged("title"))?,
+        description: ticket
+            .description
+            .clone()
+            .try_into()
+            .map_err(|_| damaged("description"))?,
+        requester: ticket
+            .requester_id
+            .parse()
+            .map_err(|_| damaged("requester_id"))?,
         category: None,
         urgency: level(ticket.urgency, "urgency")?.unwrap_or(chasqui_domain::ticket::Level::MEDIUM),
         impact: level(ticket.impact, "impact")?,
@@ -129,7 +155,13 @@ pub fn state_of(ticket: &Ticket) -> Result<TicketState, StoreError> {
         solution: if ticket.solution.is_empty() {
             None
         } else {
-            Some(ticket.solution.clone().try_into().map_err(|_| damaged("solution"))?)
+            Some(
+                ticket
+                    .solution
+                    .clone()
+                    .try_into()
+                    .map_err(|_| damaged("solution"))?,
+            )
         },
         end_reason: text(&ticket.close_reason, "close_reason")?,
         reopened: 0,
@@ -137,11 +169,17 @@ pub fn state_of(ticket: &Ticket) -> Result<TicketState, StoreError> {
 }
 
 /// What the rules made of a ticket, as the store writes it.
-pub fn change_of(before: &Ticket, after: &TicketState, service: Option<&str>, now_ms: i64) -> TicketChange {
+pub fn change_of(
+    before: &Ticket,
+    after: &TicketState,
+    service: Option<&str>,
+    now_ms: i64,
+) -> TicketChange {
     use chasqui_domain::ticket::State;
     let level = |level: chasqui_domain::ticket::Level| u32::from(level.get());
     let classified = after.impact.is_some();
-    let keep_or_now = |stood: Option<i64>, stays: bool| if stays { stood.or(Some(now_ms)) } else { None };
+    let keep_or_now =
+        |stood: Option<i64>, stays: bool| if stays { stood.or(Some(now_ms)) } else { None };
     TicketChange {
         state: after.state,
         kind: classified.then_some(after.kind),
@@ -150,11 +188,29 @@ pub fn change_of(before: &Ticket, after: &TicketState, service: Option<&str>, no
         impact: after.impact.map(level),
         priority: after.priority.map(level),
         assignee_id: after.assignee.map(|id| id.to_string()),
-        hold_reason: after.hold_reason.as_ref().map(ToString::to_string).unwrap_or_default(),
-        solution: after.solution.as_ref().map(ToString::to_string).unwrap_or_default(),
-        close_reason: after.end_reason.as_ref().map(ToString::to_string).unwrap_or_default(),
-        solved_at_ms: keep_or_now(before.solved_at_ms, matches!(after.state, State::Solved | State::Closed)),
-        closed_at_ms: keep_or_now(before.closed_at_ms, matches!(after.state, State::Closed | State::Cancelled)),
+        hold_reason: after
+            .hold_reason
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        solution: after
+            .solution
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        close_reason: after
+            .end_reason
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        solved_at_ms: keep_or_now(
+            before.solved_at_ms,
+            matches!(after.state, State::Solved | State::Closed),
+        ),
+        closed_at_ms: keep_or_now(
+            before.closed_at_ms,
+            matches!(after.state, State::Closed | State::Cancelled),
+        ),
     }
 }
 
@@ -182,23 +238,49 @@ mod tests {
                 urgency: level,
                 device: Some(id(2).parse().unwrap()),
             },
-            Event::Classified { kind: Kind::Request, category: None, urgency: level, impact: level },
-            Event::Assigned { assignee: id(3).parse().unwrap(), group: None },
+            Event::Classified {
+                kind: Kind::Request,
+                category: None,
+                urgency: level,
+                impact: level,
+            },
+            Event::Assigned {
+                assignee: id(3).parse().unwrap(),
+                group: None,
+            },
             Event::Started,
             Event::Held { reason: reason() },
             Event::Resumed,
-            Event::Commented { text: body("hola"), internal: false },
-            Event::SolutionProposed { solution: body("cambiado") },
+            Event::Commented {
+                text: body("hola"),
+                internal: false,
+            },
+            Event::SolutionProposed {
+                solution: body("cambiado"),
+            },
             Event::SolutionRejected { reason: reason() },
-            Event::SolutionProposed { solution: body("cambiado otra vez") },
+            Event::SolutionProposed {
+                solution: body("cambiado otra vez"),
+            },
             Event::SolutionApproved,
         ];
         let mut back = Vec::new();
         for event in &events {
-            let recorded = write(event, &[("service", "equipment".into()), ("number", "MA-2026-000001".into())]).unwrap();
+            let recorded = write(
+                event,
+                &[
+                    ("service", "equipment".into()),
+                    ("number", "MA-2026-000001".into()),
+                ],
+            )
+            .unwrap();
             assert!(recorded.kind.starts_with("ticket."));
             for text in ["imprime", "ayer", "repuesto", "hola", "cambiado"] {
-                assert!(!recorded.data.to_string().contains(text), "{}", recorded.data);
+                assert!(
+                    !recorded.data.to_string().contains(text),
+                    "{}",
+                    recorded.data
+                );
             }
             let read_back = read(&recorded.data.to_string(), recorded.personal.as_deref()).unwrap();
             assert_eq!(&read_back, event);

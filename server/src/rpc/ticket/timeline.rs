@@ -18,18 +18,32 @@ pub fn text(kind: &str, data: &Value, personal: Option<&Value>, person: &str) ->
 fn ticket(what: &str, data: &Value, personal: Option<&Value>, person: &str) -> Text {
     match what {
         "registered" => {
-            let title = personal.map(|written| string(written, "title")).unwrap_or_default();
-            Text::new(format!("Solicitud registrada: {title}"), format!("Request registered: {title}"))
+            let title = personal
+                .map(|written| string(written, "title"))
+                .unwrap_or_default();
+            Text::new(
+                format!("Solicitud registrada: {title}"),
+                format!("Request registered: {title}"),
+            )
         }
         "classified" => classified(data),
-        "assigned" => Text::new(format!("Asignado a {person}"), format!("Assigned to {person}")),
+        "assigned" => Text::new(
+            format!("Asignado a {person}"),
+            format!("Assigned to {person}"),
+        ),
         "started" => Text::new("Atención iniciada", "Work begun"),
         "held" => Text::new("En espera", "On hold"),
         "resumed" => Text::new("Atención reanudada", "Work resumed"),
         "solution_proposed" => Text::new("Solución propuesta", "Solution proposed"),
-        "solution_approved" => Text::new("Solución aprobada; tiquete cerrado", "Solution approved; ticket closed"),
+        "solution_approved" => Text::new(
+            "Solución aprobada; tiquete cerrado",
+            "Solution approved; ticket closed",
+        ),
         "solution_rejected" => Text::new("Solución rechazada", "Solution rejected"),
-        "closed_by_silence" => Text::new("Cerrado por falta de respuesta", "Closed for lack of an answer"),
+        "closed_by_silence" => Text::new(
+            "Cerrado por falta de respuesta",
+            "Closed for lack of an answer",
+        ),
         "closed_by_lead" => Text::new("Cerrado por el líder", "Closed by the lead"),
         "cancelled" => Text::new("Cancelado", "Cancelled"),
         "reopened" => Text::new("Reabierto", "Reopened"),
@@ -41,7 +55,10 @@ fn ticket(what: &str, data: &Value, personal: Option<&Value>, person: &str) -> T
 }
 
 fn classified(data: &Value) -> Text {
-    let kind = string(data, "kind").parse::<Kind>().map(Kind::name).unwrap_or_default();
+    let kind = string(data, "kind")
+        .parse::<Kind>()
+        .map(Kind::name)
+        .unwrap_or_default();
     let service = string(data, "service");
     let level = |field: &str| {
         data.get(field)
@@ -54,8 +71,14 @@ fn classified(data: &Value) -> Text {
         _ => Text::same("?"),
     };
     Text::new(
-        format!("Clasificado: {}, servicio {service}, prioridad {}", kind.es, priority.es),
-        format!("Classified: {}, service {service}, priority {}", kind.en, priority.en),
+        format!(
+            "Clasificado: {}, servicio {service}, prioridad {}",
+            kind.es, priority.es
+        ),
+        format!(
+            "Classified: {}, service {service}, priority {}",
+            kind.en, priority.en
+        ),
     )
 }
 
@@ -74,18 +97,27 @@ fn order(what: &str, data: &Value) -> Text {
         "rejected" => Text::new("Acción rechazada", "Action rejected"),
         "withdrawn" => Text::new("Firma retirada", "Signature withdrawn"),
         "sent" => on("orden enviada al equipo", "order sent to the machine"),
-        "accepted" => on("orden verificada y aceptada por el equipo", "order verified and accepted by the machine"),
+        "accepted" => on(
+            "orden verificada y aceptada por el equipo",
+            "order verified and accepted by the machine",
+        ),
         "awaiting_consent" => on("se pregunta al usuario", "the user is asked"),
         "running" => on("acción en ejecución", "action running"),
         "checking" => on("se comprueba el resultado", "the result is being checked"),
         "result" => result(data),
-        "expired" => Text::new("La orden venció sin ejecutarse", "The order expired without running"),
+        "expired" => Text::new(
+            "La orden venció sin ejecutarse",
+            "The order expired without running",
+        ),
         "unknown" => on(
             "sin noticia del resultado; no se ejecuta de nuevo",
             "no word of the result; it is not run again",
         ),
         "cancelled" => Text::new("Orden cancelada", "Order cancelled"),
-        "cancel_requested" => Text::new("Se pidió al equipo detener la acción", "The machine was asked to stop the action"),
+        "cancel_requested" => Text::new(
+            "Se pidió al equipo detener la acción",
+            "The machine was asked to stop the action",
+        ),
         other => Text::same(other),
     }
 }
@@ -94,15 +126,27 @@ fn requested(data: &Value) -> Text {
     let title = both(data.get("title"));
     let (targets, need) = (number(data, "targets"), number(data, "required_approvals"));
     Text::new(
-        format!("Acción solicitada y firmada: {} (equipos: {targets}, aprobaciones necesarias: {need})", title.es),
-        format!("Action requested and signed: {} (machines: {targets}, approvals needed: {need})", title.en),
+        format!(
+            "Acción solicitada y firmada: {} (equipos: {targets}, aprobaciones necesarias: {need})",
+            title.es
+        ),
+        format!(
+            "Action requested and signed: {} (machines: {targets}, approvals needed: {need})",
+            title.en
+        ),
     )
 }
 
 fn result(data: &Value) -> Text {
     let host = string(data, "host_name");
-    let outcome = string(data, "outcome").parse::<OrderState>().map(OrderState::name).unwrap_or_default();
-    let mut text = Text::new(format!("{host}: acción {}.", outcome.es), format!("{host}: action {}.", outcome.en));
+    let outcome = string(data, "outcome")
+        .parse::<OrderState>()
+        .map(OrderState::name)
+        .unwrap_or_default();
+    let mut text = Text::new(
+        format!("{host}: acción {}.", outcome.es),
+        format!("{host}: action {}.", outcome.en),
+    );
     if let Some(refusal) = data.get("refusal").filter(|refusal| refusal.is_object()) {
         let rule = string(refusal, "rule");
         let detail = both(refusal.get("detail"));
@@ -115,13 +159,26 @@ fn result(data: &Value) -> Text {
         return text;
     };
     let explanation = both(check.get("explanation"));
-    text.push(&if check.get("holds").and_then(Value::as_bool) == Some(true) {
-        Text::new("La comprobación posterior se cumple:", "The check afterwards holds:")
-    } else {
-        Text::new("La comprobación posterior no se cumple:", "The check afterwards does not hold:")
-    });
+    text.push(
+        &if check.get("holds").and_then(Value::as_bool) == Some(true) {
+            Text::new(
+                "La comprobación posterior se cumple:",
+                "The check afterwards holds:",
+            )
+        } else {
+            Text::new(
+                "La comprobación posterior no se cumple:",
+                "The check afterwards does not hold:",
+            )
+        },
+    );
     text.push(&explanation);
-    for fact in check.get("facts").and_then(Value::as_array).into_iter().flatten() {
+    for fact in check
+        .get("facts")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
         let seen = |side: &str| match fact.get(side).and_then(Value::as_str) {
             Some(value) => Text::same(value),
             None => Text::new("no observado", "not observed"),
@@ -136,9 +193,11 @@ fn result(data: &Value) -> Text {
     text
 }
 
-
 fn string(data: &Value, field: &str) -> String {
-    data.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+    data.get(field)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn number(data: &Value, field: &str) -> u64 {
@@ -146,7 +205,9 @@ fn number(data: &Value, field: &str) -> u64 {
 }
 
 fn both(value: Option<&Value>) -> Text {
-    value.map_or_else(Text::default, |value| Text::new(string(value, "es"), string(value, "en")))
+    value.map_or_else(Text::default, |value| {
+        Text::new(string(value, "es"), string(value, "en"))
+    })
 }
 
 #[cfg(test)]
