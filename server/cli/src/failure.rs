@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::reasons;
+
 /// Exit codes, as `docs/cli.md` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -157,27 +159,34 @@ impl From<std::io::Error> for Failure {
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let reason = chasqui_proto::error::reason_of(&status);
-        let mut failure = match reason.as_deref().and_then(known) {
-            Some((text, hint)) => Self(Box::new(Report {
-                exit: exit_of(&status, reason.as_deref()),
-                code: String::new(),
-                text,
-                hint,
-                details: Vec::new(),
-            })),
-            None => unknown(&status),
+        let mut metadata: Vec<(String, String)> = status
+            .get_details_error_info()
+            .map(|info| info.metadata.into_iter().collect())
+            .unwrap_or_default();
+        metadata.sort();
+        // Rules explain themselves in both languages: English in the message, Spanish beside it.
+        let spanish = metadata
+            .iter()
+            .position(|(name, _)| name == "es")
+            .map(|at| metadata.remove(at).1);
+        let exit = exit_of(&status, reason.as_deref());
+        let known = reason.as_deref().and_then(reasons::find);
+        let mut failure = match (spanish, known) {
+            (Some(es), _) => Self::new(exit, "", es, status.message()),
+            (None, Some(known)) => {
+                let failure = Self::new(exit, "", known.es, known.en);
+                // The coordinator names the thing in its own words: shown when it says more.
+                if !status.message().is_empty() && status.message() != known.en {
+                    metadata.push(("coordinator".to_owned(), status.message().to_owned()));
+                }
+                failure
+            }
+            (None, None) => unknown(&status, exit),
         };
+        failure.details = metadata;
         failure.code = reason.unwrap_or_else(|| format!("{:?}", status.code()).to_uppercase());
-        if let Some(info) = status.get_details_error_info() {
-            let mut pairs: Vec<_> = info.metadata.into_iter().collect();
-            pairs.sort();
-            failure.details = pairs;
-        }
-        // The coordinator names the thing in its own words: shown beside the known text when it says more.
-        if failure.text.en != status.message() && !status.message().is_empty() {
-            failure
-                .details
-                .push(("coordinator".to_owned(), status.message().to_owned()));
+        if let Some((es, en)) = known.and_then(|known| known.hint) {
+            failure.hint = Some(Text::new(es, en));
         }
         if let Some(retry) = status.get_details_retry_info().and_then(|r| r.retry_delay) {
             let seconds = retry.as_secs().max(1);
@@ -192,10 +201,7 @@ impl From<Status> for Failure {
 
 fn exit_of(status: &Status, reason: Option<&str>) -> Exit {
     let reason = reason.unwrap_or_default();
-    if reason.contains("SIGNATURE")
-        || reason.starts_with("PAPER_")
-        || reason.starts_with("EVIDENCE_")
-        || reason == "UNKNOWN_CRITICAL"
+    if reason.contains("SIGNATURE") || reason.starts_with("PAPER_") || reason == "UNKNOWN_CRITICAL"
     {
         return Exit::Invalid;
     }
@@ -214,8 +220,7 @@ fn exit_of(status: &Status, reason: Option<&str>) -> Exit {
 }
 
 /// A status whose reason this program does not know: what its gRPC code means, then the coordinator's own words.
-fn unknown(status: &Status) -> Failure {
-    let exit = exit_of(status, chasqui_proto::error::reason_of(status).as_deref());
+fn unknown(status: &Status, exit: Exit) -> Failure {
     let said = status.message();
     let (es, en) = match status.code() {
         Code::InvalidArgument => (
@@ -254,7 +259,10 @@ fn unknown(status: &Status) -> Failure {
     };
     let mut failure = Failure::new(exit, "", joined(es), joined(en));
     failure.hint = match exit {
-        Exit::LoginNeeded => Some(login_hint()),
+        Exit::LoginNeeded => Some(Text::new(
+            "inicie sesión con: chasqui login",
+            "log in with: chasqui login",
+        )),
         Exit::Unreachable => Some(Text::new(
             "compruebe la dirección (--server) y la red",
             "check the address (--server) and the network",
@@ -262,93 +270,6 @@ fn unknown(status: &Status) -> Failure {
         _ => None,
     };
     failure
-}
-
-fn login_hint() -> Text {
-    Text::new(
-        "inicie sesión con: chasqui login",
-        "log in with: chasqui login",
-    )
-}
-
-/// Texts of the reasons this program knows in both languages.
-fn known(reason: &str) -> Option<(Text, Option<Text>)> {
-    let plain = |es: &str, en: &str| Some((Text::new(es, en), None));
-    let with = |es: &str, en: &str, hint_es: &str, hint_en: &str| {
-        Some((Text::new(es, en), Some(Text::new(hint_es, hint_en))))
-    };
-    match reason {
-        "SESSION_MISSING" | "SESSION_INVALID" | "SESSION_EXPIRED" | "SESSION_UNKNOWN"
-        | "UNAUTHENTICATED" => Some((
-            Text::new("no hay una sesión vigente", "there is no session in force"),
-            Some(login_hint()),
-        )),
-        "LOGIN_FAILED" | "PASSWORD_WRONG" => plain(
-            "el usuario o la contraseña no son correctos",
-            "the log-in or the password is wrong",
-        ),
-        "LOGIN_RATE_LIMITED" | "TOO_MANY_ATTEMPTS" => plain(
-            "demasiados intentos de inicio de sesión",
-            "too many log-in attempts",
-        ),
-        "PERSON_DISABLED" => plain("la cuenta está cerrada", "the account is closed"),
-        "ROLE_MISSING" | "PERMISSION_DENIED" | "ROLE_NOT_ALLOWED" => {
-            plain("su rol no permite esto", "your role does not allow this")
-        }
-        "REQUEST_ID_REUSED" => plain(
-            "el mismo número de solicitud se usó con otro contenido",
-            "the same request id was used with another content",
-        ),
-        "VERSION_CONFLICT" | "VERSION_MISMATCH" => with(
-            "alguien lo cambió al mismo tiempo",
-            "somebody changed it at the same time",
-            "mírelo de nuevo y repita el cambio",
-            "look at it again and repeat the change",
-        ),
-        "TICKET_NOT_FOUND" | "TICKET_UNKNOWN" => {
-            plain("no existe ese caso", "there is no such ticket")
-        }
-        "DEVICE_NOT_FOUND" | "DEVICE_UNKNOWN" => {
-            plain("no existe ese equipo", "there is no such device")
-        }
-        "DEVICE_AMBIGUOUS" => plain(
-            "ese nombre corresponde a varios equipos",
-            "that name fits several devices",
-        ),
-        "ORDER_NOT_FOUND" | "ORDER_UNKNOWN" => {
-            plain("no existe esa orden", "there is no such order")
-        }
-        "PERSON_NOT_FOUND" | "PERSON_UNKNOWN" => {
-            plain("no existe esa persona", "there is no such person")
-        }
-        "ORDER_SIGNATURE_INVALID" => plain(
-            "la firma de la orden no es válida",
-            "the order's signature does not hold",
-        ),
-        "STATEMENT_SIGNATURE_INVALID" => plain(
-            "la firma de la aprobación no es válida",
-            "the approval's signature does not hold",
-        ),
-        "PEOPLE_EXPIRED" => with(
-            "el documento de personas venció: ninguna orden puede ejecutarse",
-            "the people document expired: no order can run",
-            "quien administra la confianza lo renueva con: chasqui trust renew",
-            "a trust administrator renews it with: chasqui trust renew",
-        ),
-        "CATALOGUE_EXPIRED" => with(
-            "el catálogo venció: ninguna orden puede ejecutarse",
-            "the catalogue expired: no order can run",
-            "renuévelo con: chasqui trust renew",
-            "renew it with: chasqui trust renew",
-        ),
-        "TRUST_NOT_PUBLISHED" | "ROOT_MISSING" => with(
-            "el coordinador todavía no tiene documentos de confianza",
-            "the coordinator has no trust documents yet",
-            "publíquelos con: chasqui trust publish",
-            "publish them with: chasqui trust publish",
-        ),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -379,5 +300,19 @@ mod tests {
         assert_eq!(failure.exit, Exit::Invalid);
         assert_eq!(failure.code, "ORDER_SIGNATURE_INVALID");
         assert!(failure.details.contains(&("order".into(), "x".into())));
+    }
+
+    #[test]
+    fn a_rule_that_explains_itself_is_shown_in_its_own_words() {
+        let status = chasqui_proto::error::status(
+            Code::FailedPrecondition,
+            "TICKET_STATE",
+            "a closed ticket cannot be started",
+            &[("es", "un tiquete cerrado no se puede comenzar")],
+        );
+        let failure = Failure::from(status);
+        assert_eq!(failure.text.es, "un tiquete cerrado no se puede comenzar");
+        assert_eq!(failure.text.en, "a closed ticket cannot be started");
+        assert!(failure.details.is_empty());
     }
 }

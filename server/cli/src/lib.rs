@@ -19,6 +19,7 @@ pub mod order;
 pub mod output;
 pub mod papers;
 pub mod person;
+pub mod reasons;
 pub mod retirement;
 pub mod session;
 pub mod session_file;

@@ -12,6 +12,9 @@ use crate::client::{Client, call};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::input;
+use crate::output::Screen;
+use crate::trust::folder::Kind;
+use crate::trust::show::expiry_warning;
 
 /// Root, people document and catalogue, verified.
 #[derive(Clone, Debug)]
@@ -33,6 +36,26 @@ impl Papers {
     /// The version of the people document.
     pub fn people_version(&self) -> u64 {
         self.state.people().map_or(0, |people| people.version)
+    }
+
+    /// Says what is due soon, on standard error.
+    pub fn warn(&self, screen: &Screen) {
+        let now = clock::now_ms();
+        let people = self.state.people().map(|people| people.expires_at_ms);
+        let documents = [
+            (Kind::Root, Some(self.state.root().expires_at_ms)),
+            (Kind::People, people),
+            (
+                Kind::Catalogue,
+                Some(self.catalogue.catalogue().expires_at_ms),
+            ),
+        ];
+        for (kind, expires_at_ms) in documents {
+            let warning = expires_at_ms.and_then(|at| expiry_warning(kind, at, now, screen.lang));
+            if let Some(warning) = warning {
+                screen.note(format!("{}: {warning}", screen.say("aviso", "warning")));
+            }
+        }
     }
 
     /// A person's name, or the id when the document does not know it.

@@ -69,7 +69,11 @@ pub fn store(key: &SigningKey, now_ms: i64, valid_for_ms: i64) -> Outcome<i64> {
             "a key stays open for 8 h at most",
         ));
     }
-    let path = folder()?.join(file_name(&key.public_key()));
+    store_in(&folder()?, key, now_ms, valid_for_ms)
+}
+
+fn store_in(folder: &Path, key: &SigningKey, now_ms: i64, valid_for_ms: i64) -> Outcome<i64> {
+    let path = folder.join(file_name(&key.public_key()));
     let open = OpenKey {
         opened_at_ms: now_ms,
         expires_at_ms: now_ms + valid_for_ms,
@@ -86,7 +90,11 @@ pub fn store(key: &SigningKey, now_ms: i64, valid_for_ms: i64) -> Outcome<i64> {
 /// The key, if it is open now. An expired one is removed on the way; so is one from the future, since a clock was set
 /// back.
 pub fn load(public: &PublicKey, now_ms: i64) -> Option<SigningKey> {
-    let path = folder().ok()?.join(file_name(public));
+    load_from(&folder().ok()?, public, now_ms)
+}
+
+fn load_from(folder: &Path, public: &PublicKey, now_ms: i64) -> Option<SigningKey> {
+    let path = folder.join(file_name(public));
     let bytes = Zeroizing::new(crate::input::read_file(&path).ok()?);
     let open: Option<OpenKey> = serde_json::from_slice(&bytes).ok();
     let key = open
@@ -132,4 +140,49 @@ fn is_private(path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_private(_path: &Path) -> bool {
     false
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    #[test]
+    fn an_open_key_ends_by_itself_and_its_file_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = SigningKey::generate([7; 32]);
+        let public = key.public_key();
+        let file = folder.path().join(file_name(&public));
+        let until = store_in(folder.path(), &key, NOW_MS, 60_000).unwrap();
+        assert_eq!(until, NOW_MS + 60_000);
+        let open = load_from(folder.path(), &public, until - 1).unwrap();
+        assert_eq!(open.key_id(), key.key_id());
+        assert!(load_from(folder.path(), &public, until).is_none());
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_keep_a_key_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = SigningKey::generate([8; 32]);
+        store_in(folder.path(), &key, NOW_MS, 60_000).unwrap();
+        assert!(load_from(folder.path(), &key.public_key(), NOW_MS - 1).is_none());
+    }
+
+    #[test]
+    fn a_file_others_may_read_or_of_another_key_opens_nothing() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let key = SigningKey::generate([9; 32]);
+        let file = folder.path().join(file_name(&key.public_key()));
+        store_in(folder.path(), &key, NOW_MS, 60_000).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(load_from(folder.path(), &key.public_key(), NOW_MS).is_none());
+
+        let other = SigningKey::generate([10; 32]);
+        store_in(folder.path(), &other, NOW_MS, 60_000).unwrap();
+        std::fs::rename(folder.path().join(file_name(&other.public_key())), &file).unwrap();
+        assert!(load_from(folder.path(), &key.public_key(), NOW_MS).is_none());
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chasqui_base::clock;
 use chasqui_proto::v1::{self, OrderState};
-use chasqui_trust::{ActionResult, Decision};
+use chasqui_trust::{ActionResult, Decision, Definition};
 use serde_json::json;
 
 use crate::args::{Step, TicketKindName};
@@ -29,6 +29,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const ORDER_VALID_MS: i64 = 60 * 60 * 1000;
 /// Entries of the timeline shown.
 const SHOWN_ENTRIES: usize = 12;
+/// Characters of an entry shown.
+const SHOWN_CHARS: usize = 200;
+/// Facts of the check shown.
+const SHOWN_FACTS: usize = 7;
 
 pub async fn run(stage: &mut Stage, cast: &mut Cast, play: &Play) -> Outcome {
     inventory_received(stage, cast, play).await?;
@@ -47,7 +51,7 @@ pub async fn run(stage: &mut Stage, cast: &mut Cast, play: &Play) -> Outcome {
 }
 
 async fn inventory_received(stage: &mut Stage, cast: &mut Cast, play: &Play) -> Outcome {
-    stage.begin(Step::Inventory)?;
+    stage.begin(Step::Inventory).await?;
     let screen = stage.screen.clone();
     let client = &play.actor(cast::TECHNICIAN)?.client;
     let deadline = clock::monotonic() + PATIENCE;
@@ -98,7 +102,7 @@ async fn inventory_received(stage: &mut Stage, cast: &mut Cast, play: &Play) -> 
 }
 
 async fn registered(stage: &mut Stage, play: &Play) -> Outcome<v1::Ticket> {
-    stage.begin(Step::Ticket)?;
+    stage.begin(Step::Ticket).await?;
     let screen = stage.screen.clone();
     let ana = play.actor(cast::REQUESTER)?;
     let ticket = ticket::create(
@@ -139,7 +143,7 @@ async fn registered(stage: &mut Stage, play: &Play) -> Outcome<v1::Ticket> {
 }
 
 async fn classified(stage: &mut Stage, play: &Play, ticket: &v1::Ticket) -> Outcome {
-    stage.begin(Step::Classify)?;
+    stage.begin(Step::Classify).await?;
     let screen = stage.screen.clone();
     let marta = play.actor(cast::LEAD)?;
     let luis = play.actor(cast::TECHNICIAN)?;
@@ -179,7 +183,7 @@ async fn requested(
     play: &Play,
     ticket: &v1::Ticket,
 ) -> Outcome<(Papers, v1::Order)> {
-    stage.begin(Step::Request)?;
+    stage.begin(Step::Request).await?;
     let screen = stage.screen.clone();
     let luis = play.actor(cast::TECHNICIAN)?;
     let pinned = crate::input::read_file(&play.root)?;
@@ -221,7 +225,7 @@ async fn approved(
     papers: &Papers,
     order: &v1::Order,
 ) -> Outcome<Watch> {
-    stage.begin(Step::Approve)?;
+    stage.begin(Step::Approve).await?;
     let screen = stage.screen.clone();
     let marta = play.actor(cast::LEAD)?;
     let luis = play.actor(cast::TECHNICIAN)?;
@@ -265,7 +269,7 @@ async fn approved(
 }
 
 async fn verified(stage: &mut Stage, cast: &mut Cast, play: &Play, watch: &mut Watch) -> Outcome {
-    stage.begin(Step::Verify)?;
+    stage.begin(Step::Verify).await?;
     let screen = stage.screen.clone();
     if cast.agent.is_none() {
         cast.agent = Some(play.start_agent()?);
@@ -317,7 +321,7 @@ fn is_past_verification(state: OrderState) -> bool {
 }
 
 async fn ran(stage: &mut Stage, play: &Play, watch: &mut Watch) -> Outcome<v1::Order> {
-    stage.begin(Step::Run)?;
+    stage.begin(Step::Run).await?;
     let screen = stage.screen.clone();
     let show_live = |lines: &[String]| {
         if !screen.json {
@@ -329,7 +333,7 @@ async fn ran(stage: &mut Stage, play: &Play, watch: &mut Watch) -> Outcome<v1::O
     // What came while the machine verified.
     show_live(&watch.output);
     let order = watch.until(|_| false, show_live).await?;
-    let result = result_of(play, &order).await?;
+    let (result, _) = result_of(play, &order).await?;
     let begun = result.started_at_ms.is_some();
     let broken = result
         .steps
@@ -367,9 +371,9 @@ async fn ran(stage: &mut Stage, play: &Play, watch: &mut Watch) -> Outcome<v1::O
 }
 
 async fn checked(stage: &mut Stage, play: &Play, papers: &Papers, order: &v1::Order) -> Outcome {
-    stage.begin(Step::Check)?;
+    stage.begin(Step::Check).await?;
     let screen = stage.screen.clone();
-    let result = result_of(play, order).await?;
+    let (result, definition) = result_of(play, order).await?;
     let Some(check) = &result.check else {
         return order::watch::ended(order);
     };
@@ -400,7 +404,11 @@ async fn checked(stage: &mut Stage, play: &Play, papers: &Papers, order: &v1::Or
             .lang
             .pick(&check.explanation.es, &check.explanation.en),
     )];
-    lines.extend(show::fact_lines(&screen, &result).into_iter().take(8));
+    lines.extend(
+        show::fact_lines(&screen, &result, &definition)
+            .into_iter()
+            .take(SHOWN_FACTS),
+    );
     lines.push(format!(
         "{} {} ({}), {}",
         screen.say("archivos viejos borrados:", "old files removed:"),
@@ -427,7 +435,7 @@ async fn checked(stage: &mut Stage, play: &Play, papers: &Papers, order: &v1::Or
     Ok(())
 }
 
-async fn result_of(play: &Play, order: &v1::Order) -> Outcome<ActionResult> {
+async fn result_of(play: &Play, order: &v1::Order) -> Outcome<(ActionResult, Definition)> {
     let client = &play.actor(cast::TECHNICIAN)?.client;
     let (examined, _) = statement::read(client, &order.id, None).await?;
     let target = examined
@@ -436,7 +444,10 @@ async fn result_of(play: &Play, order: &v1::Order) -> Outcome<ActionResult> {
         .first()
         .filter(|target| !target.result.is_empty());
     match target {
-        Some(target) => show::result_of(client, &examined, target).await,
+        Some(target) => {
+            let result = show::result_of(client, &examined, target).await?;
+            Ok((result, examined.definition))
+        }
         None => {
             order::watch::ended(order)?;
             Err(Failure::new(
@@ -455,7 +466,7 @@ async fn in_timeline(
     ticket: &v1::Ticket,
     order: &v1::Order,
 ) -> Outcome {
-    stage.begin(Step::Timeline)?;
+    stage.begin(Step::Timeline).await?;
     let screen = stage.screen.clone();
     let luis = play.actor(cast::TECHNICIAN)?;
     let entries = ticket::timeline(&luis.client, &ticket.id).await?;
@@ -474,7 +485,7 @@ async fn in_timeline(
     let lines: Vec<String> = entries
         .iter()
         .skip(from)
-        .map(|entry| ticket::entry_text(&screen, entry))
+        .map(|entry| shortened(&ticket::entry_text(&screen, entry)))
         .collect();
     stage.done(
         screen.say(
@@ -488,7 +499,7 @@ async fn in_timeline(
 }
 
 async fn solved(stage: &mut Stage, play: &Play, ticket: &v1::Ticket) -> Outcome {
-    stage.begin(Step::Solve)?;
+    stage.begin(Step::Solve).await?;
     let screen = stage.screen.clone();
     let luis = play.actor(cast::TECHNICIAN)?;
     let ticket = ticket::solve(
@@ -509,7 +520,7 @@ async fn solved(stage: &mut Stage, play: &Play, ticket: &v1::Ticket) -> Outcome 
 }
 
 async fn closed(stage: &mut Stage, play: &Play, ticket: &v1::Ticket) -> Outcome {
-    stage.begin(Step::Close)?;
+    stage.begin(Step::Close).await?;
     let screen = stage.screen.clone();
     let ana = play.actor(cast::REQUESTER)?;
     let ticket = ticket::approve(
@@ -538,7 +549,7 @@ async fn closed(stage: &mut Stage, play: &Play, ticket: &v1::Ticket) -> Outcome 
 }
 
 async fn assessed(stage: &mut Stage, play: &Play) -> Outcome {
-    stage.begin(Step::Retirement)?;
+    stage.begin(Step::Retirement).await?;
     let screen = stage.screen.clone();
     let luis = play.actor(cast::TECHNICIAN)?;
     let answer = retirement::assess(&luis.client, &play.device.id, 0).await?;
@@ -558,7 +569,7 @@ async fn assessed(stage: &mut Stage, play: &Play) -> Outcome {
 }
 
 async fn proved(stage: &mut Stage, play: &Play, order: &v1::Order) -> Outcome {
-    stage.begin(Step::Evidence)?;
+    stage.begin(Step::Evidence).await?;
     let screen = stage.screen.clone();
     let luis = play.actor(cast::TECHNICIAN)?;
     let exported = evidence::export(&luis.client, &order.id, "").await?;
@@ -602,4 +613,12 @@ fn framed(screen: &crate::output::Screen, text: &str) -> String {
         .map(|line| format!("{} {line}", screen.tone(Tone::Dim, "┃")))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= SHOWN_CHARS {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(SHOWN_CHARS).collect();
+    format!("{kept}…")
 }

@@ -84,7 +84,8 @@ impl Programs {
             .arg("--parent")
             .arg(std::process::id().to_string());
         if let Some(only) = only {
-            command.arg("--only").arg(only);
+            // The database may spill into temporary files; it sees no other folder to put them in.
+            command.arg("--only").arg(only).env("TMPDIR", only);
         }
         command.arg("--").arg(program).args(args);
         for (name, _) in std::env::vars_os() {

@@ -160,7 +160,7 @@ impl Play {
 }
 
 pub async fn run(stage: &mut Stage, cast: &mut Cast, args: &DemoArgs) -> Outcome<Play> {
-    stage.begin(Step::Setup)?;
+    stage.begin(Step::Setup).await?;
     let screen = stage.screen.clone();
     let folder = DataFolder::open(&args.data)?;
     for name in ["ceremony", "server", "agent", "people", "logs"] {
@@ -259,7 +259,7 @@ pub async fn run(stage: &mut Stage, cast: &mut Cast, args: &DemoArgs) -> Outcome
         }),
     );
 
-    stage.begin(Step::Enrol)?;
+    stage.begin(Step::Enrol).await?;
     let device = enrol(&programs, &folder, &admin, &addresses, &root, cast).await?;
     stage.done(
         screen.say(

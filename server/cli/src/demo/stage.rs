@@ -75,7 +75,7 @@ pub async fn run(context: &Context, args: DemoArgs) -> Outcome {
         _ = interrupt.recv() => Err(interrupted()),
         _ = terminate.recv() => Err(interrupted()),
     };
-    let outcome = match played {
+    match played {
         Ok(play) => {
             stage.finish();
             if !args.once {
@@ -93,8 +93,7 @@ pub async fn run(context: &Context, args: DemoArgs) -> Outcome {
             cast.stop().await;
             Err(stage.failed(failure))
         }
-    };
-    outcome
+    }
 }
 
 async fn play(stage: &mut Stage, cast: &mut Cast, args: &DemoArgs) -> Outcome<setup::Play> {
@@ -105,6 +104,18 @@ async fn play(stage: &mut Stage, cast: &mut Cast, args: &DemoArgs) -> Outcome<se
     }
     case?;
     Ok(play)
+}
+
+/// Waits for a line or the end of standard input, on a thread of its own: Ctrl-C must work meanwhile, and a runtime
+/// would wait for its own threads.
+async fn enter() {
+    let (sender, entered) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let _ = std::io::stdin().lock().read_line(&mut line);
+        let _ = sender.send(());
+    });
+    let _ = entered.await;
 }
 
 fn interrupted() -> Failure {
@@ -118,7 +129,7 @@ fn interrupted() -> Failure {
 
 impl Stage {
     /// A step begins; waits for Enter when asked to.
-    pub fn begin(&mut self, step: Step) -> Outcome {
+    pub async fn begin(&mut self, step: Step) -> Outcome {
         self.step = step;
         if self.pause_before == Some(step) {
             let paused = clock::monotonic();
@@ -128,8 +139,7 @@ impl Stage {
                 self.screen
                     .note(self.screen.say("(Intro para seguir)", "(Enter to go on)"));
             }
-            let mut line = String::new();
-            std::io::stdin().lock().read_line(&mut line)?;
+            enter().await;
             self.paused_ms += paused.elapsed().as_millis();
         }
         self.step_began = clock::monotonic();

@@ -60,6 +60,7 @@ pub async fn run(
     let screen = &context.screen;
     let pinned = papers::pinned_root(context, args.sign.root.as_ref())?;
     let papers = papers::fetch(client, &pinned).await?;
+    papers.warn(screen);
     let ticket = ticket::get(client, &args.ticket).await?;
     let mut devices = Vec::new();
     for name in &args.devices {

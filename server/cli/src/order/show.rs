@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chasqui_proto::v1;
 use chasqui_trust::result::Outcome as Ended;
-use chasqui_trust::{ActionResult, Digest, PublicKey, verify_result};
+use chasqui_trust::{ActionResult, Definition, Digest, PublicKey, verify_result};
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -116,30 +116,35 @@ pub fn ended_text(screen: &Screen, outcome: Ended) -> String {
     screen.tone(tone, screen.lang.pick(es, en))
 }
 
-/// The check's facts, before and after.
-pub fn fact_lines(screen: &Screen, result: &ActionResult) -> Vec<String> {
+/// The check's facts, before and after, named as the definition names them for people.
+pub fn fact_lines(screen: &Screen, result: &ActionResult, definition: &Definition) -> Vec<String> {
     let not_observed = screen.say("no observado", "not observed");
     result
         .check
         .iter()
         .flat_map(|check| &check.facts)
         .map(|fact| {
-            let side = |value: &Option<String>| {
-                value
-                    .as_deref()
-                    .map_or_else(|| not_observed.to_owned(), clean)
-            };
+            let title = definition
+                .evidence
+                .iter()
+                .find(|spec| spec.fact == fact.name)
+                .map_or(fact.name.as_str(), |spec| {
+                    screen.lang.pick(&spec.title.es, &spec.title.en)
+                });
+            let after = fact
+                .after
+                .as_deref()
+                .map_or_else(|| not_observed.to_owned(), clean);
             let unit = if fact.unit.is_empty() {
                 String::new()
             } else {
                 format!(" {}", clean(&fact.unit))
             };
-            format!(
-                "{}: {} → {}{unit}",
-                clean(&fact.name),
-                side(&fact.before),
-                side(&fact.after)
-            )
+            // What an action counts (files removed) has no value before it.
+            match &fact.before {
+                Some(before) => format!("{}: {} → {after}{unit}", clean(title), clean(before)),
+                None => format!("{}: {after}{unit}", clean(title)),
+            }
         })
         .collect()
 }
@@ -254,7 +259,7 @@ fn render(
                     )
                 ));
             }
-            for line in fact_lines(screen, result) {
+            for line in fact_lines(screen, result, &examined.definition) {
                 out.push_str(&format!("      {line}\n"));
             }
         }

@@ -107,6 +107,7 @@ pub async fn run(
     let screen = &context.screen;
     let pinned = papers::pinned_root(context, args.root.as_ref())?;
     let papers = papers::fetch(client, &pinned).await?;
+    papers.warn(screen);
     let examined = if decision == Decision::Approve {
         examine(client, &papers, order_id).await?
     } else {
