@@ -1,13 +1,11 @@
 //! The two listeners and the life of the process: accept, hand to the gate, and at the end tell everybody to come back,
 //! wait for what is under way, and stop in bounded time. Nothing here knows what a call does.
 
-use std::collections::HashMap;
-use std::convert::Infallible;
+mod door;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::pin::pin;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,45 +13,21 @@ use chasqui_base::{clock, durable};
 use chasqui_proto::v1::GoodbyeReason;
 use chasqui_store::{Options, Store};
 use chasqui_trust::SigningKey;
-use http::header::CONTENT_TYPE;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use serde::{Deserialize, Serialize};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
-use tonic::body::Body;
-use tower::Service as _;
 
-use crate::auth::roles::Listener;
-use crate::auth::{Gate, Peer, PeerCertificate};
+use crate::auth::Gate;
 use crate::ca::Authority;
 use crate::config::Config;
 use crate::context::Context;
-use crate::{fleet, init, jobs, rpc, tls, web};
+use crate::{fleet, init, jobs, rpc, tls};
+use door::{Caps, Door};
 
 /// Where the addresses in use are written once both listeners are up.
 pub const ADDRESSES: &str = "addresses.json";
 
-/// A handshake that takes longer is given up.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// A connection of the agents' listener without a certificate may live this long: enough to enrol or renew.
-const STRANGER_WITHIN: Duration = Duration::from_secs(60);
-/// HTTP/2 pings on idle connections, and how long an answer may take.
-const PING_EVERY: Duration = Duration::from_secs(60);
-const PING_WITHIN: Duration = Duration::from_secs(20);
-/// Calls at once on one connection.
-const AGENT_CALLS: u32 = 16;
-const PEOPLE_CALLS: u32 = 128;
-/// Bytes of a request's headers.
-const MAX_HEADERS: u32 = 16 * 1024;
-/// How long accepting rests after an error of the system (no file descriptors left, say).
-const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// The first agents come back this long after a stop; the rest spread up to the configured cap.
 const RETURN_AFTER_MS: i64 = clock::SECOND_MS;
 
@@ -181,24 +155,20 @@ impl Bound {
         let connections = TaskTracker::new();
         fleet::start(&ctx);
         jobs::start(&ctx);
-        let agents = Door {
-            ctx: ctx.clone(),
-            gate: Gate::new(ctx.clone(), rpc::agents(&ctx)),
-            caps: Caps::new(
-                ctx.config.agents.max_connections,
-                ctx.config.agents.max_connections_per_source,
-            ),
+        let door = |routes, (all, per_source)| Door {
+            gate: Gate::new(ctx.clone(), routes),
+            caps: Caps::new(all, per_source),
             connections: connections.clone(),
-        };
-        let people = Door {
             ctx: ctx.clone(),
-            gate: Gate::new(ctx.clone(), rpc::people(&ctx)),
-            caps: Caps::new(
-                ctx.config.people.max_connections,
-                ctx.config.people.max_connections,
-            ),
-            connections: connections.clone(),
         };
+        let config = &ctx.config;
+        let caps = (
+            config.agents.max_connections,
+            config.agents.max_connections_per_source,
+        );
+        let agents = door(rpc::agents(&ctx), caps);
+        let caps = (config.people.max_connections, config.people.max_connections);
+        let people = door(rpc::people(&ctx), caps);
         let (listener, acceptor) = self.agents;
         ctx.tasks
             .spawn(async move { agents.serve_agents(listener, acceptor).await });
@@ -240,222 +210,6 @@ async fn drain(ctx: &Context, connections: &TaskTracker) {
         );
     }
     tracing::info!("stopped");
-}
-
-/// One listener's way in.
-struct Door {
-    ctx: Context,
-    gate: Gate,
-    caps: Arc<Caps>,
-    connections: TaskTracker,
-}
-
-impl Door {
-    async fn serve_agents(self, listener: TcpListener, acceptor: TlsAcceptor) {
-        let organisation: Arc<str> = self.ctx.config.organisation.as_str().into();
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_WITHIN)
-            .max_concurrent_streams(AGENT_CALLS)
-            .max_header_list_size(MAX_HEADERS);
-        while let Some((stream, address, place)) = self.accept(&listener).await {
-            let (acceptor, organisation, builder) =
-                (acceptor.clone(), Arc::clone(&organisation), builder.clone());
-            let (gate, stop) = (self.gate.clone(), self.ctx.stop.clone());
-            self.connections.spawn(async move {
-                let _place = place;
-                let tls = match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
-                    Ok(Ok(tls)) => tls,
-                    Ok(Err(cause)) => return tracing::info!(source = %address.ip(), %cause, "handshake refused"),
-                    Err(_) => return tracing::info!(source = %address.ip(), "handshake took too long"),
-                };
-                let shown = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
-                let certificate = match shown.map(|der| PeerCertificate::read(der, &organisation)).transpose() {
-                    Ok(certificate) => certificate,
-                    Err(cause) => return tracing::info!(source = %address.ip(), %cause, "certificate refused"),
-                };
-                let stranger = certificate.is_none();
-                let peer = Arc::new(Peer { listener: Listener::Agents, address, certificate });
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let (gate, peer) = (gate.clone(), Arc::clone(&peer));
-                    // Boxed, so that what a call needed is freed while its answer streams.
-                    Box::pin(async move { Ok::<_, Infallible>(gate.call(peer, request).await) })
-                });
-                let mut connection = pin!(builder.serve_connection(TokioIo::new(tls), service));
-                tokio::select! {
-                    // A broken connection is everyday; what it carried is asked again.
-                    _ = connection.as_mut() => return,
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(STRANGER_WITHIN), if stranger => {}
-                }
-                connection.as_mut().graceful_shutdown();
-                let _ = tokio::time::timeout(STRANGER_WITHIN, connection).await;
-            });
-        }
-    }
-
-    async fn serve_people(self, listener: TcpListener, acceptor: Option<TlsAcceptor>) {
-        let web = web::routes(self.ctx.clone());
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HANDSHAKE_WITHIN);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_WITHIN)
-            .max_concurrent_streams(PEOPLE_CALLS)
-            .max_header_list_size(MAX_HEADERS);
-        while let Some((stream, address, place)) = self.accept(&listener).await {
-            let (acceptor, builder, web) = (acceptor.clone(), builder.clone(), web.clone());
-            let (gate, stop) = (self.gate.clone(), self.ctx.stop.clone());
-            self.connections.spawn(async move {
-                let _place = place;
-                let peer = Arc::new(Peer { listener: Listener::People, address, certificate: None });
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let (gate, peer, web) = (gate.clone(), Arc::clone(&peer), web.clone());
-                    Box::pin(async move { Ok::<_, Infallible>(answer_people(gate, web, peer, request).await) })
-                });
-                let io = match acceptor {
-                    None => People::Plain(stream),
-                    Some(acceptor) => {
-                        match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
-                            Ok(Ok(tls)) => People::Tls(Box::new(tls)),
-                            Ok(Err(cause)) => {
-                                return tracing::info!(source = %address.ip(), %cause, "handshake refused");
-                            }
-                            Err(_) => return tracing::info!(source = %address.ip(), "handshake took too long"),
-                        }
-                    }
-                };
-                match io {
-                    People::Plain(stream) => {
-                        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-                        tokio::select! {
-                            _ = connection.as_mut() => return,
-                            () = stop.cancelled() => {}
-                        }
-                        connection.as_mut().graceful_shutdown();
-                        let _ = connection.await;
-                    }
-                    People::Tls(stream) => {
-                        let mut connection = pin!(builder.serve_connection(TokioIo::new(*stream), service));
-                        tokio::select! {
-                            _ = connection.as_mut() => return,
-                            () = stop.cancelled() => {}
-                        }
-                        connection.as_mut().graceful_shutdown();
-                        let _ = connection.await;
-                    }
-                }
-            });
-        }
-    }
-
-    /// The next connection that has a place; nothing when the coordinator stops.
-    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr, Place)> {
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = self.ctx.stop.cancelled() => return None,
-            };
-            match accepted {
-                Ok((stream, address)) => match self.caps.place(address.ip()) {
-                    Some(place) => {
-                        // Control messages are small and wait for nobody.
-                        let _ = stream.set_nodelay(true);
-                        return Some((stream, address, place));
-                    }
-                    None => tracing::warn!(source = %address.ip(), "too many connections: refused"),
-                },
-                Err(cause) => {
-                    tracing::warn!(%cause, "accepting failed");
-                    tokio::time::sleep(ACCEPT_REST).await;
-                }
-            }
-        }
-    }
-}
-
-enum People {
-    Plain(TcpStream),
-    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
-}
-
-/// gRPC goes through the gate, everything else is the web's.
-async fn answer_people(
-    gate: Gate,
-    mut web: axum::Router,
-    peer: Arc<Peer>,
-    request: Request<Incoming>,
-) -> Response<Body> {
-    let grpc = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    if grpc {
-        return gate.call(peer, request).await;
-    }
-    match web.call(request.map(axum::body::Body::new)).await {
-        Ok(response) => response.map(Body::new),
-        Err(never) => match never {},
-    }
-}
-
-/// How many connections are open, in all and from one address.
-struct Caps {
-    all: Arc<Semaphore>,
-    per_source: usize,
-    sources: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// A connection's place under the caps, given up when dropped.
-struct Place {
-    caps: Arc<Caps>,
-    source: IpAddr,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Caps {
-    fn new(all: usize, per_source: usize) -> Arc<Self> {
-        Arc::new(Self {
-            all: Arc::new(Semaphore::new(all)),
-            per_source,
-            sources: Mutex::default(),
-        })
-    }
-
-    fn place(self: &Arc<Self>, source: IpAddr) -> Option<Place> {
-        let permit = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        let mut sources = self.sources.lock().ok()?;
-        let count = sources.entry(source).or_insert(0);
-        if *count >= self.per_source {
-            return None;
-        }
-        *count += 1;
-        Some(Place {
-            caps: Arc::clone(self),
-            source,
-            _permit: permit,
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Ok(mut sources) = self.caps.sources.lock()
-            && let Some(count) = sources.get_mut(&self.source)
-        {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                sources.remove(&self.source);
-            }
-        }
-    }
 }
 
 fn agents_url(config: &Config, listening: SocketAddr) -> String {

@@ -8,7 +8,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use chasqui_proto::error::{bad_field, retry_after};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tonic::{Code, Status};
 use zeroize::Zeroizing;
 
@@ -101,13 +101,20 @@ impl Hasher {
             .acquire_owned()
             .await
             .map_err(|error| crate::error::internal("password", &error))?;
-        tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(place);
-            done
-        })
-        .await
-        .map_err(|error| crate::error::internal("password", &error))
+        let (done, answer) = oneshot::channel();
+        // A thread of its own each time: the allocator keeps a hash's 19 MiB for whichever thread asked, and the runtime's
+        // threads for blocking work would each come to hold as much.
+        std::thread::Builder::new()
+            .name("password".to_owned())
+            .spawn(move || {
+                // Nobody waits any more when the caller hung up.
+                let _ = done.send(work());
+                drop(place);
+            })
+            .map_err(|error| crate::error::internal("password", &error))?;
+        answer
+            .await
+            .map_err(|error| crate::error::internal("password", &error))
     }
 }
 

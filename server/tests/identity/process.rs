@@ -122,6 +122,111 @@ async fn stopping_says_when_to_come_back() {
     );
 }
 
+#[tokio::test]
+async fn stopping_waits_for_nobody_beyond_its_time() {
+    let mut coordinator = Coordinator::start_with(|config| config.stop_seconds = 1).await;
+    let agents = coordinator
+        .addresses
+        .agents_url
+        .trim_start_matches("https://")
+        .to_owned();
+    let people = coordinator
+        .addresses
+        .people_url
+        .trim_start_matches("http://")
+        .to_owned();
+    // Connections that say nothing, and a machine that never reads its Goodbye.
+    let silent = [
+        tokio::net::TcpStream::connect(agents).await.unwrap(),
+        tokio::net::TcpStream::connect(people).await.unwrap(),
+    ];
+    let stream = {
+        let device = coordinator.device().await;
+        device.welcomed("boot-1").await
+    };
+    coordinator.stop().await;
+    drop((silent, stream));
+}
+
+#[tokio::test]
+async fn one_address_takes_so_many_connections_and_no_more() {
+    let coordinator =
+        Coordinator::start_with(|config| config.agents.max_connections_per_source = 2).await;
+    let address = coordinator
+        .addresses
+        .agents_url
+        .trim_start_matches("https://")
+        .to_owned();
+    let first = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let second = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let mut third = tokio::net::TcpStream::connect(&address).await.unwrap();
+    // Closed, or reset where the system is quicker.
+    let mut byte = [0];
+    assert!(matches!(third.read(&mut byte).await, Ok(0) | Err(_)));
+    drop((first, second));
+    // Their places come free: somebody gets in again.
+    for attempt in 0.. {
+        assert!(attempt < 100, "the places never came free");
+        if coordinator.agents(None).await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn people_come_over_the_organisations_certificate() {
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (
+        folder.path().join("people.pem"),
+        folder.path().join("people.key"),
+    );
+    std::fs::write(&certificate, certified.cert.pem()).unwrap();
+    std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+    let (set_certificate, set_key) = (certificate.clone(), key.clone());
+    let coordinator = Coordinator::start_with(move |config| {
+        config.people.certificate = Some(set_certificate);
+        config.people.key = Some(set_key);
+    })
+    .await;
+    let address = coordinator
+        .addresses
+        .people_url
+        .strip_prefix("https://")
+        .unwrap()
+        .to_owned();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certified.cert.der().clone()).unwrap();
+    let config = rustls::ClientConfig::builder_with_provider(
+        rustls::crypto::ring::default_provider().into(),
+    )
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_root_certificates(roots)
+    .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let tcp = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
+    let mut tls = connector.connect(name, tcp).await.unwrap();
+    tls.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    tls.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    for (path, bytes) in [(&certificate, "no certificate"), (&key, "no key")] {
+        let kept = std::fs::read(path).unwrap();
+        std::fs::write(path, bytes).unwrap();
+        let error = chasqui_server::tls::people(&certificate, &key)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(&path.display().to_string()), "{error}");
+        std::fs::write(path, kept).unwrap();
+    }
+}
+
 async fn get(coordinator: &Coordinator, path: &str) -> (u16, String) {
     let address = coordinator
         .addresses
