@@ -11,9 +11,11 @@
 #[macro_use]
 mod world;
 
+mod decision;
 mod inventory;
 mod log;
 mod order;
+mod papers;
 mod result;
 mod retirement;
 mod ticket;

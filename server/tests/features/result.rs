@@ -7,7 +7,8 @@ use chasqui_trust::result::{ConsentAnswer, ConsentReceipt, Outcome};
 use chasqui_trust::{Decision, Digest, SigningKey, sign, verify_evidence};
 use tonic::Code;
 
-use crate::world::{ORG, World, fresh, ok, reason, refused, result};
+use crate::papers::result;
+use crate::world::{ORG, World, fresh, ok, reason, refused};
 
 both_engines!(
     a_result_is_stored_once_and_told_with_its_check,
@@ -259,7 +260,7 @@ async fn the_evidence_proves_it_with_the_root_alone(world: World) {
     let mut people =
         <chasqui_trust::People as chasqui_trust::Document>::decode(&world.people(2)).unwrap();
     people.persons.remove(0);
-    let people = sign(&people, &[&crate::world::root_key()]).unwrap();
+    let people = sign(&people, &[&crate::papers::root_key()]).unwrap();
     world
         .publish(TrustDocumentKind::People, people)
         .await
@@ -298,7 +299,7 @@ async fn the_evidence_proves_it_with_the_root_alone(world: World) {
     assert!(
         verify_evidence(
             &answer.evidence,
-            &sign(&crate::world::root(7), &[&SigningKey::generate([9; 32])])
+            &sign(&crate::papers::root(7), &[&SigningKey::generate([9; 32])])
                 .unwrap()
                 .to_json()
         )

@@ -5,7 +5,8 @@ use chasqui_server::rpc::trust;
 use chasqui_trust::{Document, SigningKey, sign};
 use tonic::Code;
 
-use crate::world::{ORG, World, definition, fresh, ok, reason, refused, root, root_key};
+use crate::papers::{definition, root, root_key};
+use crate::world::{ORG, World, fresh, ok, reason, refused};
 
 both_engines!(
     roots_follow_each_other_and_nothing_else_does,

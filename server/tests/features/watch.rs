@@ -5,7 +5,8 @@ use chasqui_server::rpc::order;
 use chasqui_trust::result::Outcome;
 use tokio_stream::StreamExt as _;
 
-use crate::world::{Machine, World, fresh, reason, result};
+use crate::papers::result;
+use crate::world::{Machine, World, fresh, reason};
 
 both_engines!(
     a_watcher_sees_states_and_output_without_gap_or_repetition,
