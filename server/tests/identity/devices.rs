@@ -9,7 +9,6 @@ use tonic::Code;
 
 use crate::rig::{Coordinator, Machine, reason};
 
-#[tokio::test]
 async fn a_device_is_found_by_id_name_and_plate() {
     let coordinator = Coordinator::start().await;
     let mut ids = Vec::new();
@@ -117,7 +116,6 @@ async fn a_device_is_found_by_id_name_and_plate() {
     );
 }
 
-#[tokio::test]
 async fn a_list_goes_on_page_by_page() {
     let coordinator = Coordinator::start().await;
     let token = coordinator.token(10).await;
@@ -171,3 +169,8 @@ async fn a_list_goes_on_page_by_page() {
         "PAGE_TOKEN_INVALID"
     );
 }
+
+on_both!(
+    a_device_is_found_by_id_name_and_plate,
+    a_list_goes_on_page_by_page,
+);

@@ -14,7 +14,6 @@ use tonic::{Code, Status};
 
 use crate::rig::{Connected, Coordinator, Machine, fresh, reason};
 
-#[tokio::test]
 async fn a_lost_answer_spends_no_second_use() {
     let coordinator = Coordinator::start().await;
     let token = coordinator.token(2).await;
@@ -47,7 +46,6 @@ async fn a_lost_answer_spends_no_second_use() {
     );
 }
 
-#[tokio::test]
 async fn a_token_has_four_ends() {
     let coordinator = Coordinator::start().await;
     let used_up = coordinator.token(1).await;
@@ -101,7 +99,6 @@ async fn a_token_has_four_ends() {
         .unwrap();
 }
 
-#[tokio::test]
 async fn a_request_must_be_whole() {
     let coordinator = Coordinator::start().await;
     let token = coordinator.token(1).await;
@@ -156,7 +153,6 @@ async fn a_request_must_be_whole() {
     coordinator.try_enrol(&good).await.unwrap();
 }
 
-#[tokio::test]
 async fn who_tries_tokens_is_slowed_down() {
     let coordinator =
         Coordinator::start_with(|config| config.sessions.failures_per_source = 3).await;
@@ -171,7 +167,6 @@ async fn who_tries_tokens_is_slowed_down() {
     assert_eq!(last, "TOO_MANY_TRIES");
 }
 
-#[tokio::test]
 async fn a_certificate_is_renewed_long_after_its_end() {
     let coordinator = Coordinator::start().await;
     let device = coordinator.device().await;
@@ -195,7 +190,6 @@ async fn a_certificate_is_renewed_long_after_its_end() {
     crate::rig::Stream::begin(channel).await.unwrap();
 }
 
-#[tokio::test]
 async fn a_renewal_is_refused_without_its_key_its_time_or_its_device() {
     let coordinator = Coordinator::start().await;
     let device = coordinator.device().await;
@@ -337,3 +331,12 @@ async fn store_token(coordinator: &Coordinator, expires_at_ms: i64) -> String {
         .unwrap();
     secret.text.to_string()
 }
+
+on_both!(
+    a_lost_answer_spends_no_second_use,
+    a_token_has_four_ends,
+    a_request_must_be_whole,
+    who_tries_tokens_is_slowed_down,
+    a_certificate_is_renewed_long_after_its_end,
+    a_renewal_is_refused_without_its_key_its_time_or_its_device,
+);

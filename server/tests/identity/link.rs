@@ -14,7 +14,6 @@ use tonic::Code;
 
 use crate::rig::{Coordinator, Machine, Stream, hello, reason};
 
-#[tokio::test]
 async fn a_machine_is_welcomed_and_shown_as_connected() {
     let coordinator = Coordinator::start().await;
     let device = coordinator.device().await;
@@ -41,9 +40,20 @@ async fn a_machine_is_welcomed_and_shown_as_connected() {
     stream.out.send(AgentMessage::default()).await.unwrap();
     drop(stream);
     until(|| !coordinator.ctx.fleet.is_connected(device.id)).await;
+    // Signs of life lie in memory and are stored now and then, at the latest when stopping.
+    let seen_at_ms = coordinator.ctx.fleet.last_seen_ms(device.id).unwrap();
+    let id = device.id.to_string();
+    let coordinator = coordinator.restart().await;
+    let stored = coordinator
+        .ctx
+        .store
+        .read(move |tx| chasqui_store::device::get(tx, &id))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(stored.last_seen_at_ms >= Some(seen_at_ms), "{stored:?}");
 }
 
-#[tokio::test]
 async fn the_same_start_of_the_machine_takes_its_place_silently() {
     let coordinator = Coordinator::start().await;
     let device = coordinator.device().await;
@@ -67,7 +77,6 @@ async fn the_same_start_of_the_machine_takes_its_place_silently() {
     assert_eq!(quarantined(&coordinator).await, 0);
 }
 
-#[tokio::test]
 async fn a_reboot_takes_the_place_of_a_stream_that_answers_no_more() {
     let coordinator = Coordinator::start().await;
     let device = coordinator.device().await;
@@ -90,7 +99,6 @@ async fn a_reboot_takes_the_place_of_a_stream_that_answers_no_more() {
     assert_eq!(quarantined(&coordinator).await, 0);
 }
 
-#[tokio::test]
 async fn a_copy_is_quarantined_until_a_person_decides() {
     let coordinator = Coordinator::start().await;
     let device = coordinator.device().await;
@@ -155,9 +163,9 @@ async fn a_copy_is_quarantined_until_a_person_decides() {
         "QUARANTINE_RESOLVED"
     );
     device.welcomed("boot-2").await;
+    record_holds(&coordinator).await;
 }
 
-#[tokio::test]
 async fn a_revocation_overtakes_every_order() {
     let coordinator = Coordinator::start().await;
     let device = coordinator.device().await;
@@ -215,9 +223,9 @@ async fn a_revocation_overtakes_every_order() {
         .err()
         .expect("a revoked machine got a stream");
     assert_eq!(reason(&refused), "DEVICE_REVOKED");
+    record_holds(&coordinator).await;
 }
 
-#[tokio::test]
 async fn a_certificate_must_be_ours_and_in_force() {
     let coordinator = Coordinator::start().await;
     let device = coordinator.device().await;
@@ -293,7 +301,6 @@ async fn a_certificate_must_be_ours_and_in_force() {
     }
 }
 
-#[tokio::test]
 async fn a_stream_begins_with_one_hello() {
     let coordinator = Coordinator::start().await;
     let device = coordinator.device().await;
@@ -320,7 +327,6 @@ async fn a_stream_begins_with_one_hello() {
     until(|| coordinator.ctx.fleet.connected() == 0).await;
 }
 
-#[tokio::test]
 async fn a_message_over_the_limit_ends_the_stream() {
     let coordinator = Coordinator::start().await;
     let device = coordinator.device().await;
@@ -370,6 +376,17 @@ async fn quarantined(coordinator: &Coordinator) -> usize {
         .len()
 }
 
+/// Replaying the events gives the states that the tables have.
+async fn record_holds(coordinator: &Coordinator) {
+    let report = coordinator
+        .ctx
+        .store
+        .read(|tx| chasqui_store::log::check(tx, None))
+        .await
+        .unwrap();
+    assert!(report.holds() && report.states > 0, "{report:?}");
+}
+
 async fn until(holds: impl Fn() -> bool) {
     for _ in 0..600 {
         if holds() {
@@ -379,3 +396,14 @@ async fn until(holds: impl Fn() -> bool) {
     }
     panic!("it never came to hold");
 }
+
+on_both!(
+    a_machine_is_welcomed_and_shown_as_connected,
+    the_same_start_of_the_machine_takes_its_place_silently,
+    a_reboot_takes_the_place_of_a_stream_that_answers_no_more,
+    a_copy_is_quarantined_until_a_person_decides,
+    a_revocation_overtakes_every_order,
+    a_certificate_must_be_ours_and_in_force,
+    a_stream_begins_with_one_hello,
+    a_message_over_the_limit_ends_the_stream,
+);

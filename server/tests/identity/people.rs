@@ -24,7 +24,6 @@ async fn who(coordinator: &Coordinator, token: &str) -> Result<String, Status> {
         .login)
 }
 
-#[tokio::test]
 async fn a_session_begins_with_a_password_and_ends_with_a_log_out() {
     let coordinator = Coordinator::start().await;
     let session = coordinator.login("ADMIN", PASSWORD).await.unwrap();
@@ -48,7 +47,6 @@ async fn a_session_begins_with_a_password_and_ends_with_a_log_out() {
     );
 }
 
-#[tokio::test]
 async fn a_wrong_password_and_an_unknown_account_read_the_same() {
     let coordinator = Coordinator::start().await;
     let wrong = coordinator
@@ -69,7 +67,6 @@ async fn a_wrong_password_and_an_unknown_account_read_the_same() {
     );
 }
 
-#[tokio::test]
 async fn who_guesses_waits_also_after_a_restart() {
     let coordinator =
         Coordinator::start_with(|config| config.sessions.failures_per_account = 3).await;
@@ -108,7 +105,6 @@ async fn who_guesses_waits_also_after_a_restart() {
     assert_eq!(who(&coordinator, &someone.token).await.unwrap(), "tomas");
 }
 
-#[tokio::test]
 async fn a_session_ends_by_time_and_by_silence() {
     let coordinator = Coordinator::start_with(|config| config.sessions.idle_minutes = 30).await;
     let admin = coordinator
@@ -150,7 +146,6 @@ async fn a_session_ends_by_time_and_by_silence() {
     }
 }
 
-#[tokio::test]
 async fn a_new_password_ends_the_sessions() {
     let coordinator = Coordinator::start().await;
     let session = coordinator.person("tomas", &[Role::Technician]).await;
@@ -217,7 +212,6 @@ async fn a_new_password_ends_the_sessions() {
         .unwrap();
 }
 
-#[tokio::test]
 async fn a_closed_account_is_out_at_once_and_somebody_is_left() {
     let coordinator = Coordinator::start().await;
     let session = coordinator.person("tomas", &[Role::Technician]).await;
@@ -265,7 +259,6 @@ async fn a_closed_account_is_out_at_once_and_somebody_is_left() {
     admin.set_person_disabled(set(own, true)).await.unwrap();
 }
 
-#[tokio::test]
 async fn an_account_is_made_once() {
     let coordinator = Coordinator::start().await;
     let mut admin = PersonServiceClient::new(coordinator.admin().await);
@@ -322,7 +315,6 @@ async fn an_account_is_made_once() {
     assert_eq!(logins, ["admin", "ana"]);
 }
 
-#[tokio::test]
 async fn anybody_may_ask_what_this_is() {
     let coordinator = Coordinator::start().await;
     let info = SessionServiceClient::new(coordinator.people().await)
@@ -334,3 +326,14 @@ async fn anybody_may_ask_what_this_is() {
     assert_eq!(info.agents_url, coordinator.addresses.agents_url);
     assert_eq!(info.device_ca_sha256.as_ref(), coordinator.ctx.ca.sha256());
 }
+
+on_both!(
+    a_session_begins_with_a_password_and_ends_with_a_log_out,
+    a_wrong_password_and_an_unknown_account_read_the_same,
+    who_guesses_waits_also_after_a_restart,
+    a_session_ends_by_time_and_by_silence,
+    a_new_password_ends_the_sessions,
+    a_closed_account_is_out_at_once_and_somebody_is_left,
+    an_account_is_made_once,
+    anybody_may_ask_what_this_is,
+);

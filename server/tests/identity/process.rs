@@ -79,7 +79,6 @@ fn init_refuses_before_it_makes_anything() {
     }
 }
 
-#[tokio::test]
 async fn health_and_readiness_are_told_to_anybody() {
     let coordinator = Coordinator::start().await;
     assert_eq!(
@@ -90,7 +89,6 @@ async fn health_and_readiness_are_told_to_anybody() {
     assert_eq!(get(&coordinator, "/etc/passwd").await.0, 404);
 }
 
-#[tokio::test]
 async fn stopping_says_when_to_come_back() {
     let mut coordinator = Coordinator::start().await;
     let mut stream = {
@@ -243,3 +241,8 @@ async fn get(coordinator: &Coordinator, path: &str) -> (u16, String) {
         body.to_owned(),
     )
 }
+
+on_both!(
+    health_and_readiness_are_told_to_anybody,
+    stopping_says_when_to_come_back,
+);

@@ -33,6 +33,38 @@ use tonic::{Request, Status, Streaming};
 
 pub const PASSWORD: &str = "a password for tests";
 
+tokio::task_local! {
+    /// The server on which this test's coordinators make their databases; SQLite without one.
+    static POSTGRES: String;
+}
+
+/// Runs a test whose coordinators store on PostgreSQL; skips it, saying so, when no server is named.
+pub async fn on_postgres(test: impl Future<Output = ()>) {
+    match std::env::var("CHASQUI_TEST_POSTGRES") {
+        Ok(server) if !server.is_empty() && server != "skip" => POSTGRES.scope(server, test).await,
+        _ => eprintln!("skipped: CHASQUI_TEST_POSTGRES names no PostgreSQL"),
+    }
+}
+
+/// A new database of the test's server.
+fn new_database() -> Option<String> {
+    let server = POSTGRES.try_with(Clone::clone).ok()?;
+    let name = format!("identity_{}", clock::new_id().simple());
+    let base = server
+        .rsplit_once('/')
+        .map_or(server.as_str(), |(base, _)| base);
+    let url = format!("{base}/{name}");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = postgres::Client::connect(&server, postgres::NoTls).unwrap();
+            client
+                .batch_execute(&format!("CREATE DATABASE {name}"))
+                .unwrap();
+        });
+    });
+    Some(url)
+}
+
 /// A coordinator that serves.
 pub struct Coordinator {
     pub ctx: Context,
@@ -72,7 +104,7 @@ impl Coordinator {
             data,
             config: None,
             organisation: "example".to_owned(),
-            store_url: None,
+            store_url: new_database(),
             agents_listen: loopback,
             agents_names: vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
             people_listen: loopback,

@@ -63,7 +63,6 @@ fn from_the_gate(reason: Option<&str>) -> bool {
     )
 }
 
-#[tokio::test]
 async fn every_call_refuses_nobody_and_the_wrong_role_and_lets_the_right_one_in() {
     let coordinator = Coordinator::start().await;
     let mut people = Vec::new();
@@ -124,7 +123,6 @@ async fn every_call_refuses_nobody_and_the_wrong_role_and_lets_the_right_one_in(
     );
 }
 
-#[tokio::test]
 async fn machines_and_people_have_their_own_listener() {
     let coordinator = Coordinator::start().await;
     let device = coordinator.device().await;
@@ -186,3 +184,8 @@ async fn machines_and_people_have_their_own_listener() {
     assert_eq!(answer.as_deref(), Some("CERTIFICATE_REQUIRED"));
     let _ = Code::Ok;
 }
+
+on_both!(
+    every_call_refuses_nobody_and_the_wrong_role_and_lets_the_right_one_in,
+    machines_and_people_have_their_own_listener,
+);
