@@ -186,11 +186,15 @@ async fn call(dial: &Dial, request: &v1::EnrolRequest) -> Result<v1::EnrolRespon
     Err(internal("no try left"))
 }
 
+/// Worth another try: it is busy, or was lost before it answered. What it answers itself carries a reason.
 fn is_busy(status: &tonic::Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted
-    )
+    match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted => {
+            true
+        }
+        Code::Unknown | Code::Internal | Code::Cancelled => reason_of(status).is_none(),
+        _ => false,
+    }
 }
 
 /// What the coordinator said, with what to do about it.

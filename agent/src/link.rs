@@ -8,7 +8,7 @@
 //! ```
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chasqui_base::clock;
@@ -45,6 +45,8 @@ const REVOKED_WAIT: Duration = Duration::from_secs(30 * 60);
 /// A stream that stood this long was a good one: the next wait begins small again.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// Wait after a first inventory that did not go through.
+const INVENTORY_AGAIN: Duration = Duration::from_secs(30);
 const RENEWAL_EVERY: Duration = Duration::from_secs(3600);
 const MAX_DECODE: usize = 16 * 1024 * 1024;
 const MAX_ENCODE: usize = 20 * 1024 * 1024;
@@ -208,7 +210,8 @@ fn revoked(problem: Problem) -> Ended {
 /// When the machine was last observed, across streams: a reconnect is no reason to observe again.
 #[derive(Debug, Default)]
 struct LastInventory {
-    at: Option<std::time::Instant>,
+    /// When the coordinator last took one whole; a report that was cut off does not count.
+    reported_at: Arc<Mutex<Option<std::time::Instant>>>,
     store_epoch: u64,
 }
 
@@ -287,7 +290,7 @@ impl<'a> Session<'a> {
         };
         session.begin(last_inventory);
         let cap = clock::duration_ms(session.welcome.reconnect_cap_ms);
-        let ended = session.serve(renewed_at, last_inventory).await;
+        let ended = session.serve(renewed_at).await;
         Ended {
             cap: (!cap.is_zero()).then_some(cap.clamp(FIRST_WAIT, DAY)),
             ..ended
@@ -328,32 +331,27 @@ impl<'a> Session<'a> {
                 .unwrap_or_else(|| self.welcome.inventory_every_ms.max(clock::MINUTE_MS)),
         )
         .clamp(Duration::from_millis(100), 7 * DAY);
-        let first = match last_inventory.at {
-            Some(at) if !restored => every.saturating_sub(at.elapsed()),
-            _ => Duration::ZERO,
-        };
+        if restored {
+            *crate::lock(&last_inventory.reported_at) = None;
+        }
+        let reported_at = last_inventory.reported_at.clone();
+        let first = crate::lock(&reported_at)
+            .map_or(Duration::ZERO, |at| every.saturating_sub(at.elapsed()));
         self.tasks.spawn(observe_regularly(
             agent.clone(),
             self.client.clone(),
             self.observe_now.clone(),
+            reported_at,
             first,
             every,
         ));
-        last_inventory.at = last_inventory
-            .at
-            .filter(|_| !restored)
-            .or_else(|| Some(clock::monotonic()));
         let running: Vec<_> = crate::lock(&agent.running).values().cloned().collect();
         for running in running {
             self.follow(running.order_id, running.output);
         }
     }
 
-    async fn serve(
-        &mut self,
-        renewed_at: &mut Option<std::time::Instant>,
-        last_inventory: &mut LastInventory,
-    ) -> Ended {
+    async fn serve(&mut self, renewed_at: &mut Option<std::time::Instant>) -> Ended {
         let mut events = self.agent.events.subscribe();
         let beat = clock::duration_ms(self.welcome.beat_every_ms)
             .clamp(Duration::from_secs(1), Duration::from_secs(600));
@@ -365,7 +363,7 @@ impl<'a> Session<'a> {
             tokio::select! {
                 incoming = self.stream.message() => match incoming {
                     Ok(Some(incoming)) => {
-                        if let Some(ended) = self.handle(incoming, last_inventory) {
+                        if let Some(ended) = self.handle(incoming) {
                             return ended;
                         }
                     }
@@ -401,11 +399,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn handle(
-        &mut self,
-        incoming: v1::ServerMessage,
-        last_inventory: &mut LastInventory,
-    ) -> Option<Ended> {
+    fn handle(&mut self, incoming: v1::ServerMessage) -> Option<Ended> {
         match incoming.message? {
             FromServer::Order(delivery) => {
                 if self.agent.intake.try_send(delivery).is_err() {
@@ -433,10 +427,7 @@ impl<'a> Session<'a> {
                     });
                 }
             }
-            FromServer::InventoryRequested(_) => {
-                last_inventory.at = Some(clock::monotonic());
-                self.observe_now.notify_one();
-            }
+            FromServer::InventoryRequested(_) => self.observe_now.notify_one(),
             FromServer::Probe(probe) => {
                 self.send(FromAgent::ProbeAnswer(v1::ProbeAnswer {
                     nonce: probe.nonce,
@@ -602,10 +593,12 @@ async fn observe_regularly(
     agent: Arc<Agent>,
     mut client: LinkServiceClient<Channel>,
     now: Arc<Notify>,
+    reported_at: Arc<Mutex<Option<std::time::Instant>>>,
     first: Duration,
     every: Duration,
 ) {
     let mut wait = first;
+    let mut again = INVENTORY_AGAIN;
     loop {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
@@ -614,6 +607,9 @@ async fn observe_regularly(
         match crate::observe::report(&agent, &mut client).await {
             Ok(sections) => {
                 tracing::info!(sections, "inventory reported");
+                *crate::lock(&reported_at) = Some(clock::monotonic());
+                wait = every;
+                again = INVENTORY_AGAIN;
                 agent.board.update(|status| {
                     status.inventory_at_ms = clock::now_ms();
                     status.inventory_problem = None;
@@ -628,9 +624,11 @@ async fn observe_regularly(
                 agent
                     .board
                     .update(|status| status.inventory_problem = Some(problem));
+                // Soon, and less and less often: observing costs the machine something.
+                wait = again.min(every);
+                again = again.saturating_mul(2);
             }
         }
-        wait = every;
     }
 }
 
