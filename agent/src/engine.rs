@@ -13,6 +13,7 @@ use chasqui_trust::definition::Platform;
 use chasqui_trust::result::{Outcome, RefusalNote, StepResult};
 use chasqui_trust::{
     ActionResult, Authorised, DeviceIdentity, Digest, Envelope, OrderBundle, Refusal, verify_order,
+    verify_result,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -92,6 +93,7 @@ impl Engine {
                 State::Accepted => {
                     let _ = self.queue.send(entry.digest);
                 }
+                State::Started if self.finish_from_outbox(&entry.digest) => {}
                 State::Started => {
                     tracing::warn!(
                         order_id = entry.order_id,
@@ -122,6 +124,32 @@ impl Engine {
             }
         }
         self.agent.show_history();
+    }
+
+    /// A result that the journal could not take, but the outbox did, is still the result.
+    fn finish_from_outbox(&self, digest: &Digest) -> bool {
+        let Some(item) = self.agent.outbox.item(digest) else {
+            return false;
+        };
+        let key = self.agent.identity().key.public_key();
+        let Ok(result) = verify_result(item.envelope.as_bytes(), digest, &key) else {
+            return false;
+        };
+        let done = Done {
+            at_ms: item.made_at_ms,
+            request_id: item.request_id,
+            outcome: outcome_name(result.outcome).to_owned(),
+            explanation: result
+                .check
+                .as_ref()
+                .map(|check| text_of(&check.explanation))
+                .unwrap_or_default(),
+            envelope: item.envelope,
+            consent: item.consent,
+        };
+        crate::lock(&self.agent.journal)
+            .finish(digest, &done)
+            .is_ok()
     }
 
     /// Judges deliveries until the agent stops.
@@ -178,7 +206,10 @@ impl Engine {
         // As the coordinator knows it: a refusal of altered bytes must still find its order there.
         let order_id = match uuid::Uuid::parse_str(&delivery.order_id) {
             Ok(id) => id.to_string(),
-            Err(_) => bundle.read_order().map(|order| order.id).unwrap_or_default(),
+            Err(_) => bundle
+                .read_order()
+                .map(|order| order.id)
+                .unwrap_or_default(),
         };
         if self.is_known(&order_id, &digest) {
             return None;
@@ -546,9 +577,17 @@ impl Engine {
         };
         tracing::info!(order_id, outcome = done.outcome, "order answered");
         if journaled {
-            let kept = crate::lock(&self.agent.journal).finish(&digest, &done);
-            if let Err(error) = kept {
+            let mut journal = crate::lock(&self.agent.journal);
+            if let Err(error) = journal.finish(&digest, &done) {
                 tracing::error!(order_id, %error, "result not journaled; it is kept in memory and sent");
+                // What was answered without having begun must not begin after a restart.
+                if let Err(error) = journal.forget(&digest)
+                    && journal
+                        .entry(&digest)
+                        .is_some_and(|entry| entry.state == State::Accepted)
+                {
+                    tracing::error!(order_id, %error, "the journal can neither be written nor cleared");
+                }
             }
         }
         self.put(order_id, digest, &done);

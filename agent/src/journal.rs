@@ -298,6 +298,15 @@ impl Journal {
         Ok(())
     }
 
+    /// Takes an order back that was never begun and whose refusal could not be written down: a restart must not begin what
+    /// was answered. Removing needs no room on the disk.
+    pub fn forget(&mut self, digest: &Digest) -> io::Result<()> {
+        let entry = self.must_be(digest, State::Accepted)?;
+        durable::remove(&self.path(&entry.order_id, digest))?;
+        self.entries.remove(digest);
+        Ok(())
+    }
+
     /// Notes that the coordinator has the result. Not synced: a lost note costs one more submission.
     pub fn delivered(&mut self, digest: &Digest, at_ms: i64) -> io::Result<()> {
         let entry = self.must_be(digest, State::Done)?;

@@ -1,5 +1,10 @@
 //! The path of an order through the real agent process, against a coordinator in the test's hands.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod support;
 
@@ -113,7 +118,10 @@ fn an_approved_order_runs_once_and_its_result_is_told() {
     assert!(agent.stop().success());
     let history = case.machine.command(&["history"]).output().unwrap();
     let history = String::from_utf8(history.stdout).unwrap();
-    assert!(history.contains("done") && history.contains("Persona ana"), "{history}");
+    assert!(
+        history.contains("done") && history.contains("Persona ana"),
+        "{history}"
+    );
 }
 
 #[test]
@@ -187,7 +195,112 @@ fn a_full_disk_refuses_the_order_and_the_agent_stays_up() {
     assert_eq!(result.outcome, Outcome::Refused);
     assert_eq!(result.refusal.unwrap().rule, "JOURNAL_UNAVAILABLE");
     assert_eq!(marks(&case.marker), 0);
-    assert!(agent.child.try_wait().unwrap().is_none(), "the agent stays up");
+    assert!(
+        agent.child.try_wait().unwrap().is_none(),
+        "the agent stays up"
+    );
+}
+
+#[test]
+fn an_order_refused_for_a_full_disk_does_not_begin_after_a_restart() {
+    let case = case();
+    // How long the journal's first line is, from an order of the same shape.
+    case.deliver();
+    let agent = case.machine.run();
+    case.result();
+    agent.stop();
+    let file = std::fs::read_dir(case.machine.state().join("journal"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let journal = std::fs::read_to_string(file).unwrap();
+    let first_line = journal.lines().next().unwrap().len() + 1;
+    std::fs::remove_file(&case.marker).unwrap();
+
+    let definition = case.bundle.read_definition().unwrap();
+    let (id, bundle) =
+        case.coordinator
+            .organisation
+            .order(&definition, vec![], &case.machine.public_key());
+    let mut command = std::process::Command::new("/usr/bin/prlimit");
+    command
+        // Room for the order, none for its beginning.
+        .arg(format!("--fsize={}", first_line + 30))
+        .arg(env!("CARGO_BIN_EXE_chasqui-agent"))
+        .arg("run");
+    case.machine.dress(&mut command);
+    command.env("CHASQUI_AGENT_LOG", "error");
+    let mut agent = Running::spawn(&mut command, "/dev/null".into());
+    case.coordinator.deliver(&id, &bundle);
+    let result = until("a refusal", || case.coordinator.results(&id, &bundle).pop());
+    assert_eq!(result.refusal.unwrap().rule, "JOURNAL_UNAVAILABLE");
+    let accepted = case
+        .coordinator
+        .book()
+        .progress
+        .iter()
+        .any(|p| p.order_id == id);
+    assert!(
+        accepted,
+        "the order was written down, its beginning was not"
+    );
+    // As in a power cut: no chance to tidy up.
+    agent.child.kill().unwrap();
+    agent.child.wait().unwrap();
+
+    let agent = case.machine.run();
+    let hellos = case.coordinator.book().hellos.len();
+    until("a link", || {
+        (case.coordinator.book().hellos.len() > hellos).then_some(())
+    });
+    agent.stop();
+    assert_eq!(marks(&case.marker), 0);
+    assert_eq!(case.coordinator.results(&id, &bundle).len(), 1);
+}
+
+#[test]
+fn an_agent_that_is_stopped_finishes_what_runs_and_leaves_the_rest() {
+    let case = case();
+    let slow = definition(
+        "test.slow",
+        program("/usr/bin/sleep", &["3"]),
+        program("/usr/bin/true", &[]),
+    );
+    case.coordinator
+        .publish(&[slow.clone(), case.bundle.read_definition().unwrap()]);
+    let (id, bundle) =
+        case.coordinator
+            .organisation
+            .order(&slow, vec![], &case.machine.public_key());
+    let agent = case.machine.run();
+    case.coordinator.deliver(&id, &bundle);
+    until("running", || {
+        case.coordinator
+            .book()
+            .progress
+            .iter()
+            .any(|progress| progress.state() == ProgressState::Running)
+            .then_some(())
+    });
+    case.deliver();
+    until("the second accepted", || {
+        case.coordinator
+            .book()
+            .progress
+            .iter()
+            .any(|progress| progress.order_id == case.id)
+            .then_some(())
+    });
+    assert!(agent.stop().success());
+    // Handed over before the link closed.
+    let results = case.coordinator.results(&id, &bundle);
+    assert_eq!(results[0].outcome, Outcome::Succeeded);
+    assert_eq!(marks(&case.marker), 0);
+    let _agent = case.machine.run();
+    assert_eq!(case.result().outcome, Outcome::Succeeded);
+    assert_eq!(marks(&case.marker), 1);
 }
 
 #[test]
@@ -236,9 +349,7 @@ fn an_order_whose_time_comes_later_waits_for_it() {
     );
     case.coordinator.deliver(&id, &bundle);
     let _agent = case.machine.run();
-    let result = until("a result", || {
-        case.coordinator.results(&id, &bundle).pop()
-    });
+    let result = until("a result", || case.coordinator.results(&id, &bundle).pop());
     assert_eq!(result.outcome, Outcome::Succeeded);
     assert!(result.started_at_ms.unwrap() >= now + 3_000);
 }
@@ -255,10 +366,7 @@ fn altered_orders_are_refused_and_named() {
     let result = until("a refusal", || {
         case.coordinator.results(&case.id, &altered).pop()
     });
-    assert_eq!(
-        result.refusal.unwrap().rule,
-        "ORDER_SIGNATURE_INVALID"
-    );
+    assert_eq!(result.refusal.unwrap().rule, "ORDER_SIGNATURE_INVALID");
     // The refusal of the altered bytes stands in nobody's way.
     case.deliver();
     let result = until("a result", || {
@@ -281,10 +389,10 @@ fn a_stop_ends_the_whole_tree_and_says_cancelled() {
         program("/usr/bin/true", &[]),
     );
     case.coordinator.publish(std::slice::from_ref(&definition));
-    let (id, bundle) = case
-        .coordinator
-        .organisation
-        .order(&definition, vec![], &case.machine.public_key());
+    let (id, bundle) =
+        case.coordinator
+            .organisation
+            .order(&definition, vec![], &case.machine.public_key());
     let _agent = case.machine.run();
     until("a link", || {
         (!case.coordinator.book().hellos.is_empty()).then_some(())
@@ -303,9 +411,7 @@ fn a_stop_ends_the_whole_tree_and_says_cancelled() {
         order_digest: bundle.order_digest().as_bytes().to_vec().into(),
         reason: "not needed".into(),
     }));
-    let result = until("a result", || {
-        case.coordinator.results(&id, &bundle).pop()
-    });
+    let result = until("a result", || case.coordinator.results(&id, &bundle).pop());
     assert_eq!(result.outcome, Outcome::Cancelled);
     assert_eq!(result.steps[0].note, "cancelled");
 }
@@ -321,15 +427,13 @@ fn the_local_policy_refuses_and_a_broken_one_refuses_everything() {
     ] {
         std::fs::write(&policy, text).unwrap();
         let definition = case.bundle.read_definition().unwrap();
-        let (id, bundle) = case
-            .coordinator
-            .organisation
-            .order(&definition, vec![], &case.machine.public_key());
+        let (id, bundle) =
+            case.coordinator
+                .organisation
+                .order(&definition, vec![], &case.machine.public_key());
         case.coordinator.deliver(&id, &bundle);
         let agent = case.machine.run();
-        let result = until("a result", || {
-            case.coordinator.results(&id, &bundle).pop()
-        });
+        let result = until("a result", || case.coordinator.results(&id, &bundle).pop());
         assert_eq!(result.refusal.unwrap().rule, rule);
         agent.stop();
     }
@@ -341,20 +445,21 @@ fn a_step_that_prints_without_end_fills_nothing() {
     let case = case();
     let mut definition = definition(
         "test.flood",
-        program("/usr/bin/dd", &["if=/dev/zero", "bs=1M", "count=100", "status=none"]),
+        program(
+            "/usr/bin/dd",
+            &["if=/dev/zero", "bs=1M", "count=100", "status=none"],
+        ),
         program("/usr/bin/true", &[]),
     );
     definition.consent = chasqui_trust::definition::Consent::None;
     case.coordinator.publish(std::slice::from_ref(&definition));
-    let (id, bundle) = case
-        .coordinator
-        .organisation
-        .order(&definition, vec![], &case.machine.public_key());
+    let (id, bundle) =
+        case.coordinator
+            .organisation
+            .order(&definition, vec![], &case.machine.public_key());
     let agent = case.machine.run();
     case.coordinator.deliver(&id, &bundle);
-    let result = until("a result", || {
-        case.coordinator.results(&id, &bundle).pop()
-    });
+    let result = until("a result", || case.coordinator.results(&id, &bundle).pop());
     assert_eq!(result.outcome, Outcome::Succeeded);
     assert!(result.output.truncated);
     assert_eq!(result.output.bytes, 1024 * 1024);
