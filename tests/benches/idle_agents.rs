@@ -54,6 +54,7 @@ async fn measure(count: usize) -> Result<()> {
         programs::path("chasqui-server")?.display()
     );
     let pid = fleet.server.process()?.pid();
+    let alone = memory(pid)?;
 
     let token = fleet.token(u32::try_from(count)?).await?;
     let begun = clock::monotonic();
@@ -88,7 +89,8 @@ async fn measure(count: usize) -> Result<()> {
 
     let per_agent = |before: u64, after: u64| after.saturating_sub(before) as f64 / count as f64;
     println!(
-        "memory of the coordinator: {:.1} MiB before, {:.1} MiB after (PSS)",
+        "memory of the coordinator: {:.1} MiB alone, {:.1} MiB with {count} enrolled, {:.1} MiB with {count} connected (PSS)",
+        alone.pss as f64 / 1024.0,
         before.pss as f64 / 1024.0,
         after.pss as f64 / 1024.0
     );

@@ -98,6 +98,11 @@ async fn one_case(options: Options) {
     assess(&fleet, &agent.device_id).await;
     check_log(&fleet, &timeline).await;
     check_evidence(&fleet, &order_id, &ticket, &device.host_name).await;
+
+    // The record replays to the tables, under every signed checkpoint.
+    let done = fleet.server.command(&["check"]).unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}");
 }
 
 async fn inventory(fleet: &TestFleet, device_id: &str) -> GetInventoryResponse {
@@ -453,7 +458,7 @@ async fn check_evidence(fleet: &TestFleet, order_id: &str, ticket: &Ticket, host
     assert_eq!(report.order_id, order_id);
     assert_eq!(report.ticket, ticket.number);
     assert_eq!(report.requester, fleet.technician.id);
-    assert_eq!(report.approvers, [fleet.lead.id.clone()]);
+    assert_eq!(report.approvers, std::slice::from_ref(&fleet.lead.id));
     assert_eq!(report.host_name, host_name);
     assert_eq!(report.outcome, Some(Outcome::Succeeded));
     assert_eq!(report.check_holds, Some(true));

@@ -220,6 +220,17 @@ fn other_authority(fleet: &TestFleet) -> Issuer<'static, KeyPair> {
     Issuer::from_ca_cert_pem(&fleet.server.file("device-ca.pem").unwrap(), key).unwrap()
 }
 
+/// Another authority under a name of its own.
+fn foreign_authority() -> Issuer<'static, KeyPair> {
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "another authority");
+    Issuer::new(params, key)
+}
+
 /// Device certificates as anybody who holds an authority's key can make them.
 struct Forger {
     organisation: String,
@@ -298,6 +309,7 @@ async fn a_certificate_counts_only_from_our_authority_in_its_time_for_its_key() 
     };
 
     // In the handshake.
+    let foreign = with(good().sign(&foreign_authority()));
     let other = with(good().sign(&other_authority(&fleet)));
     let expired = with(
         Forger {
@@ -314,7 +326,12 @@ async fn a_certificate_counts_only_from_our_authority_in_its_time_for_its_key() 
         .sign(&ours),
     );
     for (what, bad, reason) in [
-        ("another authority", &other, AlertDescription::DecryptError),
+        ("another authority", &foreign, AlertDescription::UnknownCA),
+        (
+            "another authority of the same name",
+            &other,
+            AlertDescription::DecryptError,
+        ),
         ("expired", &expired, AlertDescription::CertificateExpired),
         (
             "not valid yet",
