@@ -323,7 +323,12 @@ fn change_root(folder: &Folder, change: impl FnOnce(&mut Root) -> Outcome) -> Ou
     root.version = last.version + 1;
     root.issued_at_ms = now;
     change(&mut root)?;
-    folder.write_draft(Kind::Root, &root)
+    folder.write_draft(Kind::Root, &root).map_err(|failure| {
+        failure.hint(
+            "si un papel quedaría con menos claves que firmas necesita, agregue antes la nueva con: chasqui trust add",
+            "if a role would be left with fewer keys than must sign, add the new one first with: chasqui trust add",
+        )
+    })
 }
 
 fn nothing(es: &str, en: &str, name: &str) -> Failure {

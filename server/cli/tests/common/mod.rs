@@ -20,6 +20,8 @@ pub fn chasqui(config: &Path) -> Command {
         "LC_ALL",
         "LC_MESSAGES",
         "TZ",
+        "COLUMNS",
+        "NO_COLOR",
     ] {
         command.env_remove(name);
     }
