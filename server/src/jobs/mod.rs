@@ -15,6 +15,9 @@ use chasqui_store::lease;
 use crate::context::Context;
 use crate::error::Failure;
 
+/// Seals what waits now, for whoever needs a proof of what just happened.
+pub(crate) use seal::run as seal_now;
+
 /// How often the record is sealed.
 const SEAL_EVERY: Duration = Duration::from_secs(1);
 /// How often is looked for what is over.

@@ -17,6 +17,7 @@ use super::trust::{CATALOGUE, PEOPLE, ROOT};
 use super::wire::optional_id;
 use crate::context::Context;
 use crate::error::{Failure, internal, precondition};
+use crate::jobs;
 
 /// Most bytes of an exported file, as the API promises.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -36,6 +37,10 @@ pub async fn export(
     let order_id: OrderId = check::id("order_id", &request.order_id)?;
     let device: Option<DeviceId> = optional_id("device_id", &request.device_id)?;
     let log_key = ctx.log_key.public_key();
+    // What just happened is to be in the log already. When another coordinator seals at this moment, it will be.
+    if let Err(failure) = jobs::seal_now(ctx.clone()).await {
+        tracing::debug!(cause = %failure.status(), "the record was not sealed before an export");
+    }
     let (bytes, file_name) = ctx
         .store
         .read(move |tx| -> Result<_, Failure> {

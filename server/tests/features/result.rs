@@ -252,10 +252,6 @@ async fn the_evidence_proves_it_with_the_root_alone(world: World) {
         )
         .await
         .unwrap();
-    chasqui_server::jobs::once(&world.ctx)
-        .await
-        .map_err(tonic::Status::from)
-        .unwrap();
     // A later people document no longer names the requester: the papers of the day are exported.
     let mut people =
         <chasqui_trust::People as chasqui_trust::Document>::decode(&world.people(2)).unwrap();

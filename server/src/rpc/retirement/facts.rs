@@ -102,7 +102,7 @@ impl Seen {
                 self.facts
                     .unread
                     .iter()
-                    .find(|unread| unread.group.ends_with(".smbios"))
+                    .find(|unread| is_common(&unread.group))
             });
         match nearest {
             Some(unread) => Fact::unknown(why(unread.reason()), unread.detail.clone()),
@@ -116,11 +116,7 @@ impl Seen {
             .iter()
             .filter(|from| covers(&from.group, group))
             .max_by_key(|from| from.group.len())
-            .or_else(|| {
-                self.provenance
-                    .iter()
-                    .find(|from| from.group.ends_with(".smbios"))
-            })
+            .or_else(|| self.provenance.iter().find(|from| is_common(&from.group)))
             .map_or_else(
                 || format!("agent, section {}", self.kind),
                 |from| from.source.clone(),
@@ -143,6 +139,11 @@ impl Seen {
             _ => {}
         }
     }
+}
+
+/// Sources from which several fields of a section come at once: the SMBIOS table, os-release.
+fn is_common(group: &str) -> bool {
+    group.ends_with(".smbios") || group.ends_with(".release")
 }
 
 /// Whether a group is the field's own, or one it lies in.
