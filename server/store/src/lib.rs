@@ -7,10 +7,10 @@
 pub mod attempt;
 pub mod backup;
 mod catalogue;
-mod engine;
-mod error;
 pub mod device;
+mod engine;
 pub mod enrolment_token;
+mod error;
 pub mod event;
 pub mod inventory;
 pub mod lease;
@@ -24,9 +24,9 @@ pub mod request;
 pub mod session;
 mod statement;
 mod store;
+mod text;
 pub mod ticket;
 pub mod trust_document;
-mod text;
 mod tx;
 mod value;
 
