@@ -291,17 +291,12 @@ fn table(screen: &Screen, orders: &[v1::Order]) -> String {
         screen.say("TIQUETE", "TICKET"),
         screen.say("EQUIPOS", "MACHINES"),
         screen.say("SOLICITA", "REQUESTER"),
-        screen.say("APROBACIONES", "APPROVALS"),
+        screen.say("APROBACIONES NECESARIAS", "APPROVALS NEEDED"),
         "ID",
     ];
     let rows = orders
         .iter()
         .map(|o| {
-            let approvals = o
-                .statements
-                .iter()
-                .filter(|s| s.decision == "approve")
-                .count();
             let hosts: Vec<&str> = o
                 .targets
                 .iter()
@@ -316,7 +311,7 @@ fn table(screen: &Screen, orders: &[v1::Order]) -> String {
                 o.ticket_number.clone(),
                 format!("{}{more}", hosts.join(", ")),
                 o.requester_name.clone(),
-                format!("{approvals}/{}", o.required_approvals),
+                o.required_approvals.to_string(),
                 o.id.clone(),
             ]
         })

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::args::{DemoArgs, Step};
 use crate::client::Client;
 use crate::demo::cast::{self, Actor, PARTS};
-use crate::demo::ceremony::{self, Keys};
+use crate::demo::ceremony;
 use crate::demo::children::{Programs, Running};
 use crate::demo::confine;
 use crate::demo::folder::DataFolder;
@@ -176,7 +176,7 @@ pub async fn run(stage: &mut Stage, cast: &mut Cast, args: &DemoArgs) -> Outcome
     let server_folder = folder.join("server");
     let starting =
         async { start_server(&programs, &server_folder, &admin_password, confined, cast).await };
-    let mut locked_away = lock_away(&keys, &folder.join("ceremony"));
+    let ceremony_locked = lock_away(keys.files(&folder.join("ceremony")), &keys.passphrase)?;
     // While the coordinator starts, the ceremony's keys are put behind their passphrase.
     let addresses = starting.await?;
     let admin = {
@@ -207,12 +207,12 @@ pub async fn run(stage: &mut Stage, cast: &mut Cast, args: &DemoArgs) -> Outcome
         )?
     };
     let actors = vec![ana, luis, marta, jorge];
+    let mut key_files = Vec::new();
     for actor in &actors {
         copy(&root, &actor.config.join("root.json"))?;
-        if let Some(key) = &actor.key {
-            locked_away.push(lock_one(actor.key_file(), key, &people_passphrase)?);
-        }
+        key_files.extend(actor.key.as_ref().map(|key| (actor.key_file(), key)));
     }
+    let people_locked = lock_away(key_files, &people_passphrase)?;
     let signers: Vec<ceremony::Signer> = actors.iter().filter_map(Actor::signer).collect();
     let definitions = keys.sign_documents(&ceremony, &signers, args.catalogue.as_deref())?;
     trust::publish(&admin, &Folder::at(&ceremony)).await?;
@@ -293,7 +293,7 @@ pub async fn run(stage: &mut Stage, cast: &mut Cast, args: &DemoArgs) -> Outcome
         }),
     );
     // Every key file is behind its passphrase before the case begins.
-    for task in locked_away {
+    for task in [ceremony_locked, people_locked] {
         task.await.map_err(|_| join_failed())??;
     }
     Ok(Play {
@@ -476,21 +476,20 @@ fn start_agent(programs: &Programs, folder: &DataFolder) -> Outcome<Running> {
 
 type Task = tokio::task::JoinHandle<Outcome>;
 
-fn lock_away(keys: &Keys, ceremony: &Path) -> Vec<Task> {
-    keys.files(ceremony)
-        .into_iter()
-        .filter_map(|(path, key)| lock_one(path, key, &keys.passphrase).ok())
-        .collect()
-}
-
-/// Writes an encrypted key file on another thread.
-fn lock_one(path: PathBuf, key: &chasqui_trust::SigningKey, passphrase: &str) -> Outcome<Task> {
+/// Writes encrypted key files one after the other on one other thread: the coordinator starts beside it.
+fn lock_away(files: Vec<(PathBuf, &chasqui_trust::SigningKey)>, passphrase: &str) -> Outcome<Task> {
     // Keys are not copied in memory by accident: through their own wiped form.
-    let der = key.to_pkcs8_der()?;
+    let mut wiped = Vec::new();
+    for (path, key) in files {
+        wiped.push((path, key.to_pkcs8_der()?));
+    }
     let passphrase = Zeroizing::new(passphrase.to_owned());
     Ok(tokio::task::spawn_blocking(move || {
-        let key = chasqui_trust::SigningKey::from_pkcs8_der(&der)?;
-        key::write(&path, &key, &passphrase)
+        for (path, der) in wiped {
+            let key = chasqui_trust::SigningKey::from_pkcs8_der(&der)?;
+            key::write(&path, &key, &passphrase)?;
+        }
+        Ok(())
     }))
 }
 
