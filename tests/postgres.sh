@@ -3,6 +3,8 @@
 #   tests/postgres.sh start DIR [CERT KEY]   makes a server in DIR (must not exist) and prints its address; with a
 #                                            certificate and its key (PEM files) it takes TLS connections alone
 #   tests/postgres.sh stop DIR               stops it and removes DIR
+#   tests/postgres.sh pause DIR              ends it as a fault would and keeps everything
+#   tests/postgres.sh resume DIR             starts it again at the same address
 # Works as root (PostgreSQL itself refuses root, so it then runs as the user postgres) and as an ordinary user.
 set -eu
 
@@ -90,7 +92,22 @@ stop() {
     rm -rf "$dir"
 }
 
-usage="usage: postgres.sh start DIR [CERT KEY] | stop DIR"
+pause() {
+    [ -d "$dir/data" ] || die "$dir holds no server"
+    bin=$(find_bin)
+    cd /
+    as_server "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1 || die "the server does not stop"
+}
+
+resume() {
+    [ -d "$dir/data" ] || die "$dir holds no server"
+    bin=$(find_bin)
+    cd /
+    as_server "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 60 start >"$dir/start.log" 2>&1 ||
+        die "the server does not start: $(tail -5 "$dir/server.log")"
+}
+
+usage="usage: postgres.sh start DIR [CERT KEY] | stop|pause|resume DIR"
 [ $# = 2 ] || [ $# = 4 ] || die "$usage"
 cert=${3:-}
 key=${4:-}
@@ -101,5 +118,7 @@ esac
 case $1 in
 start) start ;;
 stop) stop ;;
+pause) pause ;;
+resume) resume ;;
 *) die "$usage" ;;
 esac

@@ -17,6 +17,8 @@ pub struct Agent {
     pub folder: PathBuf,
     /// The id it got at enrolment.
     pub device_id: String,
+    /// A program that starts it from now on, with its first arguments; none when empty.
+    pub within: Vec<String>,
     running: Option<Running>,
 }
 
@@ -47,6 +49,7 @@ impl Agent {
         Ok(Self {
             folder,
             device_id: String::new(),
+            within: Vec::new(),
             running: None,
         })
     }
@@ -83,18 +86,39 @@ impl Agent {
     /// # Errors
     /// What the program says.
     pub fn enrol(&mut self, token: &str) -> Result<()> {
-        let file = self.folder.join("token");
-        fs::write(&file, token)?;
-        let path = file.display().to_string();
-        let done = self.command(&["enrol", "--token-file", &path], &[])?;
-        if !done.status.success() {
+        let mut enrolling = self.start_enrol(token, &[])?;
+        let status = enrolling.wait(Duration::from_secs(60))?;
+        if !status.success() {
             bail!(
-                "chasqui-agent enrol ended with {}: {}{}",
-                done.status,
-                String::from_utf8_lossy(&done.stdout),
-                String::from_utf8_lossy(&done.stderr)
+                "chasqui-agent enrol ended with {status}: {}",
+                enrolling.log()
             );
         }
+        self.know_itself()
+    }
+
+    /// Begins to enrol, with more environment (`CHASQUI_FAULT` say).
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_enrol(&self, token: &str, env: &[(&str, &str)]) -> Result<Running> {
+        let file = self.folder.join("token");
+        fs::write(&file, token)?;
+        let mut command = programs::command("chasqui-agent")?;
+        command
+            .args(["enrol", "--token-file"])
+            .arg(file)
+            .arg("--config")
+            .arg(self.folder.join("agent.toml"))
+            .envs(env.iter().copied());
+        Running::start(command, &self.folder.join("enrol.log"))
+    }
+
+    /// Reads the id it got at enrolment.
+    ///
+    /// # Errors
+    /// When it has no identity.
+    pub fn know_itself(&mut self) -> Result<()> {
         let identity = fs::read_to_string(self.folder.join("state/identity.toml"))?;
         self.device_id = identity
             .lines()
@@ -115,6 +139,7 @@ impl Agent {
             .args(["run", "--config"])
             .arg(self.folder.join("agent.toml"))
             .envs(env.iter().copied());
+        let command = programs::within(command, &self.within);
         self.running = Some(Running::start(command, &self.folder.join("agent.log"))?);
         Ok(())
     }

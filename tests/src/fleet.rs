@@ -158,6 +158,8 @@ pub struct Server {
     pub agents_url: String,
     /// `http://127.0.0.1:port` of the people's listener.
     pub people_url: String,
+    /// A program that starts it from now on, with its first arguments; none when empty.
+    pub within: Vec<String>,
     env: Vec<(String, String)>,
     running: Option<Running>,
 }
@@ -202,6 +204,7 @@ impl Server {
             data,
             agents_url: String::new(),
             people_url: String::new(),
+            within: Vec::new(),
             env: options.server_env.clone(),
             running: None,
         };
@@ -231,6 +234,7 @@ impl Server {
             .arg(self.data.join("server.toml"))
             .envs(self.env.iter().cloned())
             .envs(env.iter().copied());
+        let command = programs::within(command, &self.within);
         let mut running = Running::start(command, &self.data.join("server.log"))?;
         let found = wait_for(
             "the coordinator's addresses",
@@ -254,6 +258,11 @@ impl Server {
         self.people_url = url("people_url")?;
         self.running = Some(running);
         Ok(())
+    }
+
+    /// More environment from the next start on.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// A command of `chasqui-server` with this coordinator's configuration.

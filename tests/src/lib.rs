@@ -2,8 +2,10 @@
 //! speak the real API over mTLS, and a cast of people who sign. Everything ends with the test.
 
 pub mod agent;
+pub mod case;
 pub mod cast;
 pub mod fleet;
+pub mod marker;
 pub mod orders;
 pub mod postgres;
 pub mod programs;

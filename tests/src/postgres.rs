@@ -53,6 +53,74 @@ impl Drop for Database {
     }
 }
 
+/// A server of the test's own, which it may end and start again. Ends with the test.
+#[derive(Debug)]
+pub struct PrivateServer {
+    /// Its address.
+    pub url: String,
+    folder: tempfile::TempDir,
+}
+
+impl PrivateServer {
+    /// A fresh one; none when PostgreSQL is to be skipped.
+    ///
+    /// # Errors
+    /// What `tests/postgres.sh` says.
+    pub fn start() -> Result<Option<Self>> {
+        use std::os::unix::fs::PermissionsExt as _;
+        if std::env::var("CHASQUI_TEST_POSTGRES").is_ok_and(|url| url == "skip") {
+            return Ok(None);
+        }
+        let folder = tempfile::Builder::new()
+            .prefix("chasqui-postgres-")
+            .tempdir()?;
+        // As root the server runs as another user, who must be able to walk here.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+        let mut server = Self {
+            url: String::new(),
+            folder,
+        };
+        server.url = server.script("start")?.trim().to_owned();
+        Ok(Some(server))
+    }
+
+    /// Ends it as a fault would: connections are cut, everything stays.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn pause(&self) -> Result<()> {
+        self.script("pause").map(drop)
+    }
+
+    /// Starts it again at the same address.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn resume(&self) -> Result<()> {
+        self.script("resume").map(drop)
+    }
+
+    fn script(&self, what: &str) -> Result<String> {
+        let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("postgres.sh");
+        let done = std::process::Command::new(script)
+            .arg(what)
+            .arg(self.folder.path().join("server"))
+            .output()?;
+        if !done.status.success() {
+            bail!("{}", String::from_utf8_lossy(&done.stderr));
+        }
+        Ok(String::from_utf8(done.stdout)?)
+    }
+}
+
+impl Drop for PrivateServer {
+    fn drop(&mut self) {
+        if let Err(error) = self.script("stop") {
+            eprintln!("a PostgreSQL stays behind: {error:#}");
+        }
+    }
+}
+
 /// The client is synchronous and must not run on a test's async thread.
 fn run(url: &str, statement: &str) -> Result<()> {
     let work = || -> Result<()> {

@@ -68,6 +68,25 @@ pub fn command(name: &str) -> Result<Command> {
     Ok(command)
 }
 
+/// The same command started by another program, given with its first arguments: `unshare -m` say. Nothing of an empty one.
+pub fn within(command: Command, surroundings: &[String]) -> Command {
+    let Some((first, rest)) = surroundings.split_first() else {
+        return command;
+    };
+    let mut outer = Command::new(first);
+    outer
+        .args(rest)
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
+}
+
 /// A running program. Dropping it kills its whole process group.
 #[derive(Debug)]
 pub struct Running {
@@ -184,6 +203,30 @@ impl Drop for Running {
         let _ = self.signal(rustix::process::Signal::KILL);
         let _ = self.child.wait();
     }
+}
+
+/// Status of a page of the people's listener, `/healthz` say, asked over a connection of its own.
+///
+/// # Errors
+/// When nobody answers with HTTP.
+pub fn http_status(people_url: &str, page: &str) -> Result<u16> {
+    use std::io::{Read as _, Write as _};
+    let address = people_url
+        .strip_prefix("http://")
+        .context("not plain HTTP")?;
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    write!(
+        stream,
+        "GET {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    answer
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3))
+        .and_then(|code| code.parse().ok())
+        .with_context(|| format!("no HTTP answer: {answer:?}"))
 }
 
 /// Waits until `look` finds something.
