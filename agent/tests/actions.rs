@@ -1,5 +1,10 @@
 //! Programs under their limits, plans narrowed by policy, and the journal in every state it can be left in.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod support;
 
@@ -34,7 +39,8 @@ fn alive(word: &str) -> usize {
         .flatten()
         .filter(|entry| {
             fs::read(entry.path().join("cmdline")).is_ok_and(|line| {
-                line.split(|byte| *byte == 0).any(|arg| arg == word.as_bytes())
+                line.split(|byte| *byte == 0)
+                    .any(|arg| arg == word.as_bytes())
             })
         })
         .count()
@@ -53,7 +59,10 @@ async fn a_time_limit_ends_the_whole_tree_also_what_left_the_group() {
 
 #[tokio::test]
 async fn what_a_program_left_behind_does_not_hold_the_action_open() {
-    let args = ["-c".to_owned(), "echo begun; setsid sleep 72.25 & exit 4".to_owned()];
+    let args = [
+        "-c".to_owned(),
+        "echo begun; setsid sleep 72.25 & exit 4".to_owned(),
+    ];
     let output = Output::default();
     let ended = run("/bin/sh", &args, &limits(Duration::from_secs(60)), &output).await;
     assert_eq!(ended.exit_code, Some(4));
@@ -66,7 +75,13 @@ async fn what_a_program_left_behind_does_not_hold_the_action_open() {
 #[tokio::test]
 async fn a_program_gets_an_empty_environment_and_no_input() {
     let output = Output::default();
-    let ended = run("/usr/bin/env", &[], &limits(Duration::from_secs(10)), &output).await;
+    let ended = run(
+        "/usr/bin/env",
+        &[],
+        &limits(Duration::from_secs(10)),
+        &output,
+    )
+    .await;
     assert_eq!(ended.exit_code, Some(0));
     let text = String::from_utf8(output.next(0).await.data).unwrap();
     let names: Vec<_> = text
@@ -74,9 +89,21 @@ async fn a_program_gets_an_empty_environment_and_no_input() {
         .filter_map(|line| line.split_once('=').map(|(name, _)| name))
         .collect();
     assert_eq!(names, ["CHASQUI_STEP", "LANG", "LC_ALL", "PATH"]);
-    let ended = run("/usr/bin/cat", &[], &limits(Duration::from_secs(10)), &output).await;
+    let ended = run(
+        "/usr/bin/cat",
+        &[],
+        &limits(Duration::from_secs(10)),
+        &output,
+    )
+    .await;
     assert_eq!(ended.exit_code, Some(0), "no input means its end");
-    let ended = run("/nonexistent", &[], &limits(Duration::from_secs(1)), &output).await;
+    let ended = run(
+        "/nonexistent",
+        &[],
+        &limits(Duration::from_secs(1)),
+        &output,
+    )
+    .await;
     assert!(ended.note.contains("could not be started"));
 }
 
@@ -89,10 +116,18 @@ fn a_program_that_others_can_change_or_that_hides_a_shell_is_unfit() {
     let shown = path.display().to_string();
     assert!(check_file(&shown).is_ok());
     fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(check_file(&shown).unwrap_err().contains("changed by others"));
+    assert!(
+        check_file(&shown)
+            .unwrap_err()
+            .contains("changed by others")
+    );
     let link = folder.path().join("harmless");
     std::os::unix::fs::symlink("/bin/sh", &link).unwrap();
-    assert!(check_file(&link.display().to_string()).unwrap_err().contains("interpreter"));
+    assert!(
+        check_file(&link.display().to_string())
+            .unwrap_err()
+            .contains("interpreter")
+    );
     assert!(check_file("/etc/passwd").is_err());
     assert!(check_file("/nonexistent").is_err());
 }
@@ -140,7 +175,11 @@ fn days(days: i64) -> Vec<Parameter> {
 fn the_catalogue_can_be_planned_on_this_agent() {
     let policy = Policy::default();
     let setting = Setting::new(&policy, clock::now_ms(), vec![]);
-    plan(authorise(&catalogue_file("disk.clean.temp.json"), days(30)), &setting).unwrap();
+    plan(
+        authorise(&catalogue_file("disk.clean.temp.json"), days(30)),
+        &setting,
+    )
+    .unwrap();
     let rebuild = authorise(&catalogue_file("system.library-cache.rebuild.json"), vec![]);
     match plan(rebuild, &setting) {
         Ok(_) => {}
@@ -224,7 +263,12 @@ fn done() -> Done {
 }
 
 fn file_of(folder: &Path) -> PathBuf {
-    fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
+    fs::read_dir(folder)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path()
 }
 
 const ID: &str = "0192f0c1-0000-7000-8000-000000000001";
@@ -240,7 +284,10 @@ fn the_journal_comes_back_in_the_state_it_was_left_in() {
             .map(|entry| (entry.state, entry.delivered))
     };
     let mut journal = Journal::open(folder.path()).unwrap();
-    assert!(journal.start(&digest, 20, "boot").is_err(), "nothing is begun that was not accepted");
+    assert!(
+        journal.start(&digest, 20, "boot").is_err(),
+        "nothing is begun that was not accepted"
+    );
     journal.accept(ID, digest, accepted()).unwrap();
     assert_eq!(state(), Some((State::Accepted, false)));
     assert!(journal.accept(ID, digest, accepted()).is_err());

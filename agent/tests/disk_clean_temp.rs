@@ -1,5 +1,10 @@
 //! Cleaning temporary folders under abuse: links, swaps, other file systems, odd names.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,9 +21,7 @@ use chasqui_base::clock;
 const OLD: Duration = Duration::from_secs(40 * 24 * 3600);
 
 fn age(path: &Path) {
-    let then = SystemTime::UNIX_EPOCH
-        + clock::duration_ms(clock::now_ms())
-        - OLD;
+    let then = SystemTime::UNIX_EPOCH + clock::duration_ms(clock::now_ms()) - OLD;
     let file = File::open(path).unwrap();
     let times = fs::FileTimes::new().set_modified(then).set_accessed(then);
     file.set_times(times).unwrap();
@@ -105,7 +108,10 @@ fn links_are_neither_followed_nor_removed() {
     assert_eq!((tally.unreadable, tally.removed_files), (1, 0));
     assert!(top.join("old").exists());
     let finding = linked.judge(&tally, &tally, &tally, (None, None), None);
-    assert!(!finding.holds, "what was not observed is not said to be clean");
+    assert!(
+        !finding.holds,
+        "what was not observed is not said to be clean"
+    );
 }
 
 #[test]
@@ -194,9 +200,14 @@ fn other_file_systems_are_not_entered() {
         .status()
         .unwrap();
     let removed = walk(&cleaner(&top), Pass::Remove);
-    let left = (mount.join("old").exists(), outside.join("precious").exists());
+    let left = (
+        mount.join("old").exists(),
+        outside.join("precious").exists(),
+    );
     for point in [&mount, &bound] {
-        let _ = std::process::Command::new("/usr/bin/umount").arg(point).status();
+        let _ = std::process::Command::new("/usr/bin/umount")
+            .arg(point)
+            .status();
     }
     assert!(bind.success());
     assert_eq!(left, (true, true));

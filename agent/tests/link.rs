@@ -1,5 +1,10 @@
 //! Enrolment, renewal, proxy, inventory and trust documents of the real agent process.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod support;
 
@@ -73,7 +78,10 @@ fn what_keeps_a_machine_from_enrolling_is_named() {
     };
     let (code, text) = enrol(&machine, "wrong", "es");
     assert_eq!(code, 3);
-    assert!(text.contains("TOKEN_UNKNOWN") && text.contains("pida uno nuevo"), "{text}");
+    assert!(
+        text.contains("TOKEN_UNKNOWN") && text.contains("pida uno nuevo"),
+        "{text}"
+    );
 
     // A coordinator of another authority, at the same place.
     let other = Coordinator::start(Organisation::new());
@@ -87,7 +95,10 @@ fn what_keeps_a_machine_from_enrolling_is_named() {
     std::fs::remove_file(machine.folder.path().join("root.json")).unwrap();
     let (code, text) = enrol(&machine, TOKEN, "en");
     assert_eq!(code, 3);
-    assert!(text.contains("root.json") && text.contains("TRUST_DOCUMENTS"), "{text}");
+    assert!(
+        text.contains("root.json") && text.contains("TRUST_DOCUMENTS"),
+        "{text}"
+    );
 
     let not_enrolled = stranger.command(&["run"]).output().unwrap();
     assert_eq!(not_enrolled.status.code(), Some(3));
@@ -103,7 +114,9 @@ fn a_certificate_past_two_thirds_of_its_life_is_renewed() {
         let _agent = machine.run();
         connected(&machine);
         assert_eq!(coordinator.book().renewals, 1);
-        assert!(machine.status().certificate_not_after_ms > chasqui_base::clock::now_ms() + 20 * DAY_MS);
+        assert!(
+            machine.status().certificate_not_after_ms > chasqui_base::clock::now_ms() + 20 * DAY_MS
+        );
     }
 }
 
@@ -117,9 +130,15 @@ fn a_revoked_machine_says_so_and_goes_quiet() {
     until("revoked", || {
         (machine.status().link == Link::Revoked).then_some(())
     });
-    let shown = machine.command(&["status", "--lang", "es"]).output().unwrap();
+    let shown = machine
+        .command(&["status", "--lang", "es"])
+        .output()
+        .unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("dado de baja") && shown.contains("DEVICE_REVOKED"), "{shown}");
+    assert!(
+        shown.contains("dado de baja") && shown.contains("DEVICE_REVOKED"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -152,7 +171,10 @@ fn the_link_goes_through_a_proxy() {
         .output()
         .unwrap();
     let refused = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.contains("407") && !refused.contains("wrong"), "{refused}");
+    assert!(
+        refused.contains("407") && !refused.contains("wrong"),
+        "{refused}"
+    );
     machine.env[0].1 = format!("http://ana:clave@127.0.0.1:{port}");
     machine.enrol();
     let agent = machine.run();
@@ -178,7 +200,10 @@ fn proxy(to: u16, authorization: &'static str) -> (u16, Arc<AtomicUsize>) {
                     head.push(byte[0]);
                 }
                 let head = String::from_utf8(head).unwrap();
-                assert!(head.starts_with("CONNECT 127.0.0.1:1 HTTP/1.1\r\n"), "{head}");
+                assert!(
+                    head.starts_with("CONNECT 127.0.0.1:1 HTTP/1.1\r\n"),
+                    "{head}"
+                );
                 if !head.contains(authorization) {
                     let _ = client.write_all(
                         b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
@@ -190,7 +215,8 @@ fn proxy(to: u16, authorization: &'static str) -> (u16, Arc<AtomicUsize>) {
                     .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
                     .unwrap();
                 let server = TcpStream::connect(("127.0.0.1", to)).unwrap();
-                let (mut from, mut into) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (mut from, mut into) =
+                    (client.try_clone().unwrap(), server.try_clone().unwrap());
                 std::thread::spawn(move || std::io::copy(&mut from, &mut into));
                 let (mut from, mut into) = (server, client);
                 let _ = std::io::copy(&mut from, &mut into);
@@ -205,10 +231,9 @@ fn inventory_is_offered_and_only_what_is_wanted_is_sent() {
     let coordinator = Coordinator::start(Organisation::new());
     coordinator.book().wants = vec![SectionKind::Cpu.into()];
     let mut machine = Machine::new(&coordinator);
-    machine.env.push((
-        "CHASQUI_AGENT_INVENTORY_EVERY_MS".into(),
-        "300".into(),
-    ));
+    machine
+        .env
+        .push(("CHASQUI_AGENT_INVENTORY_EVERY_MS".into(), "300".into()));
     machine.enrol();
     let _agent = machine.run();
     until("an inventory", || {
@@ -220,8 +245,15 @@ fn inventory_is_offered_and_only_what_is_wanted_is_sent() {
         (coordinator.book().offers >= offers + 2).then_some(())
     });
     let book = coordinator.book();
-    assert!(book.sections.iter().all(|section| section.kind() == SectionKind::Cpu));
-    assert!(book.sections.len() <= offers, "an unchanged machine sends no section");
+    assert!(
+        book.sections
+            .iter()
+            .all(|section| section.kind() == SectionKind::Cpu)
+    );
+    assert!(
+        book.sections.len() <= offers,
+        "an unchanged machine sends no section"
+    );
 }
 
 #[test]
@@ -274,7 +306,9 @@ fn roots_follow_each_other_and_nothing_goes_back() {
 
     // A root in the state folder that nobody signed is noticed at the next start.
     let path = machine.state().join("trust/root.3.json");
-    let text = std::fs::read_to_string(&path).unwrap().replace("sig\":\"", "sig\":\"AAAA");
+    let text = std::fs::read_to_string(&path)
+        .unwrap()
+        .replace("sig\":\"", "sig\":\"AAAA");
     std::fs::write(&path, text).unwrap();
     let refused = machine.command(&["run"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(3));

@@ -422,7 +422,8 @@ impl Coordinator {
                             let (tls, accepted) = (tls.clone(), accepted.clone());
                             tokio::spawn(async move {
                                 if let Ok(stream) = tls.accept(tcp).await {
-                                    let _ = accepted.send(Ok::<_, std::io::Error>(Io(stream))).await;
+                                    let _ =
+                                        accepted.send(Ok::<_, std::io::Error>(Io(stream))).await;
                                 }
                             });
                         }
@@ -491,9 +492,7 @@ impl Coordinator {
         }
         let key = PublicKey::from_slice(book.device_keys.last().unwrap()).unwrap();
         seen.iter()
-            .map(|bytes| {
-                chasqui_trust::verify_result(bytes, &bundle.order_digest(), &key).unwrap()
-            })
+            .map(|bytes| chasqui_trust::verify_result(bytes, &bundle.order_digest(), &key).unwrap())
             .collect()
     }
 }
@@ -682,7 +681,8 @@ impl LinkService for Service {
     ) -> Result<Response<v1::SubmitResultResponse>, Status> {
         let request = request.into_inner();
         let mut book = self.book();
-        book.waiting.retain(|order| order.order_id != request.order_id);
+        book.waiting
+            .retain(|order| order.order_id != request.order_id);
         let already_stored = book
             .results
             .iter()
@@ -752,16 +752,10 @@ impl AsyncWrite for Io {
     ) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.0).poll_flush(cx)
     }
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
@@ -819,10 +813,7 @@ impl Machine {
     }
 
     pub fn enrol(&self) {
-        let output = self
-            .command(&["enrol", "--token", TOKEN])
-            .output()
-            .unwrap();
+        let output = self.command(&["enrol", "--token", TOKEN]).output().unwrap();
         assert!(
             output.status.success(),
             "{}",
