@@ -221,7 +221,7 @@ fn exit_of(status: &Status, reason: Option<&str>) -> Exit {
 
 /// A status whose reason this program does not know: what its gRPC code means, then the coordinator's own words.
 fn unknown(status: &Status, exit: Exit) -> Failure {
-    let said = status.message();
+    let said = deepest(status);
     let (es, en) = match status.code() {
         Code::InvalidArgument => (
             "el coordinador no acepta un valor",
@@ -263,6 +263,10 @@ fn unknown(status: &Status, exit: Exit) -> Failure {
             "inicie sesión con: chasqui login",
             "log in with: chasqui login",
         )),
+        Exit::Unreachable if deepest(status).contains("certificate") => Some(Text::new(
+            "el certificado no es de confianza aquí: dé su autoridad con --ca ARCHIVO y use el nombre que lleva",
+            "the certificate is not trusted here: give its authority with --ca FILE and use the name it bears",
+        )),
         Exit::Unreachable => Some(Text::new(
             "compruebe la dirección (--server) y la red",
             "check the address (--server) and the network",
@@ -270,6 +274,19 @@ fn unknown(status: &Status, exit: Exit) -> Failure {
         _ => None,
     };
     failure
+}
+
+/// What went wrong at the bottom: a transport error says little by itself.
+fn deepest(status: &Status) -> String {
+    let mut cause: &dyn std::error::Error = status;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    if std::ptr::addr_eq(cause, status) {
+        status.message().to_owned()
+    } else {
+        cause.to_string()
+    }
 }
 
 #[cfg(test)]

@@ -215,3 +215,112 @@ fn what_a_coordinator_says_cannot_move_the_cursor() {
     );
     assert!(err.contains("[U+001B][2J[U+202E]done"), "{err}");
 }
+
+/// A TLS stream that tonic's server takes.
+struct Tls(tokio_rustls::server::TlsStream<tokio::net::TcpStream>);
+
+impl tonic::transport::server::Connected for Tls {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl tokio::io::AsyncRead for Tls {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl tokio::io::AsyncWrite for Tls {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        std::pin::Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+/// A coordinator behind TLS with a certificate of its own; gives back its address and the certificate, PEM.
+fn tls_coordinator(answer: Status) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let pem = made.cert.pem();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let (sender, streams) = tokio::sync::mpsc::channel(4);
+            tokio::spawn(async move {
+                while let Ok((tcp, _)) = listener.accept().await {
+                    // A client that does not trust this certificate ends the handshake.
+                    if let Ok(tls) = acceptor.accept(tcp).await {
+                        let _ = sender.send(Ok::<_, std::io::Error>(Tls(tls))).await;
+                    }
+                }
+            });
+            tonic::transport::Server::builder()
+                .add_service(Fixed(answer))
+                .serve_with_incoming(tokio_stream::wrappers::ReceiverStream::new(streams))
+                .await
+                .unwrap();
+        });
+    });
+    (format!("https://localhost:{port}"), pem)
+}
+
+#[test]
+fn tls_is_believed_with_its_authority_and_not_without() {
+    let config = tempfile::tempdir().unwrap();
+    let missing = status(Code::NotFound, "TICKET_UNKNOWN", "none", &[]);
+    let (server, pem) = tls_coordinator(missing);
+    let ca = config.path().join("ca.pem");
+    std::fs::write(&ca, pem).unwrap();
+    let ca = ca.display().to_string();
+    logged_in(config.path(), &server);
+    let (code, found) = error(config.path(), &["--ca", &ca, "ticket", "show", "x"]);
+    assert_eq!((code, found["code"].as_str()), (4, Some("TICKET_UNKNOWN")));
+    let (code, found) = error(config.path(), &["ticket", "show", "x"]);
+    assert_eq!(code, 5);
+    assert!(found["hint"].as_str().unwrap().contains("--ca"), "{found}");
+    // The same authority vouches for no other name.
+    let by_address = server.replace("localhost", "127.0.0.1");
+    logged_in(config.path(), &by_address);
+    assert_eq!(
+        error(config.path(), &["--ca", &ca, "ticket", "show", "x"]).0,
+        5
+    );
+}
