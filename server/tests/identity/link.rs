@@ -226,6 +226,34 @@ async fn a_revocation_overtakes_every_order() {
     record_holds(&coordinator).await;
 }
 
+async fn a_revocation_the_gate_has_not_heard_of_is_seen_at_the_greeting() {
+    let coordinator = Coordinator::start().await;
+    let device = coordinator.device().await;
+    drop(device.welcomed("boot-1").await);
+    // As another coordinator over the same store would do it: nothing in this process is told.
+    let id = device.id.to_string();
+    coordinator
+        .ctx
+        .store
+        .write(move |tx| {
+            chasqui_store::device::set_state(
+                tx,
+                &id,
+                chasqui_store::device::State::Revoked,
+                "lost",
+                1,
+            )
+        })
+        .await
+        .unwrap();
+    let mut stream = device
+        .open("boot-1")
+        .await
+        .expect("the gate still believes what it remembers");
+    assert_eq!(reason(&stream.next().await.unwrap_err()), "DEVICE_REVOKED");
+    until(|| !coordinator.ctx.fleet.is_connected(device.id)).await;
+}
+
 async fn a_certificate_must_be_ours_and_in_force() {
     let coordinator = Coordinator::start().await;
     let device = coordinator.device().await;
@@ -398,6 +426,7 @@ async fn until(holds: impl Fn() -> bool) {
 }
 
 on_both!(
+    a_revocation_the_gate_has_not_heard_of_is_seen_at_the_greeting,
     a_machine_is_welcomed_and_shown_as_connected,
     the_same_start_of_the_machine_takes_its_place_silently,
     a_reboot_takes_the_place_of_a_stream_that_answers_no_more,
