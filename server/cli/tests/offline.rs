@@ -136,3 +136,59 @@ fn the_demo_leaves_other_peoples_folders_alone() {
         b"years of work"
     );
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_confined_child_of_the_demo_sees_its_own_folder_alone() {
+    use landlock::{
+        ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
+    };
+    let place = tempfile::tempdir().unwrap();
+    let (own, ceremony) = (place.path().join("own"), place.path().join("ceremony"));
+    for folder in [&own, &ceremony] {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("key.pem"), b"words").unwrap();
+    }
+    let me = std::process::id().to_string();
+    let config = place.path().join("config");
+    let cat = |folder: &std::path::Path| {
+        let (only, file) = (
+            own.display().to_string(),
+            folder.join("key.pem").display().to_string(),
+        );
+        run(
+            &config,
+            &[
+                "demo-child",
+                "--parent",
+                &me,
+                "--only",
+                &only,
+                "--",
+                "/bin/cat",
+                &file,
+            ],
+        )
+    };
+    assert_eq!(cat(&own).1, "words");
+    let supported = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(ABI::V1))
+        .and_then(Ruleset::create)
+        .is_ok();
+    let (code, out, _) = cat(&ceremony);
+    // A kernel without Landlock lets it read; the demo then says that the passphrase alone protects the keys.
+    assert_eq!((code == 0, out == "words"), (!supported, !supported));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_child_whose_demo_is_gone_does_not_start() {
+    let config = tempfile::tempdir().unwrap();
+    let (code, _, err) = run(
+        config.path(),
+        &["demo-child", "--parent", "1", "--", "/bin/true"],
+    );
+    assert_eq!(code, 1);
+    assert!(err.contains("DEMO_GONE"), "{err}");
+}
