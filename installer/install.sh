@@ -58,7 +58,10 @@ fi
 [ -x "$bin/chasqui-$what" ] || die "no program $bin/chasqui-$what: build it with cargo build --release, or name its folder with --bin"
 
 # What is missing is said before anything is written.
-config=$etc/$what.toml
+case $what in
+agent) config=$etc/agent.toml ;;
+server) config=$prefix/var/lib/chasqui-server/server.toml ;;
+esac
 if [ "$what" = agent ] && [ ! -e "$config" ]; then
     [ -n "$server" ] || die "a first installation needs --server https://HOST:PORT"
     case $server in https://*) ;; *) die "--server must begin with https://" ;; esac
@@ -80,7 +83,7 @@ agent)
     if [ ! -e "$config" ]; then
         umask 077
         {
-            printf '# Chasqui agent. Every key: docs/agent.md\n'
+            printf '# Chasqui agent. Every key: docs/configuration.md\n'
             printf 'server = "%s"\n' "$server"
             printf 'state_dir = "/var/lib/chasqui-agent"\n'
             printf 'root = "/etc/chasqui/root.json"\n'
@@ -105,7 +108,8 @@ server)
     fi
     if [ -x "$bin/chasqui" ]; then install -m 755 "$bin/chasqui" "$prefix/usr/bin/chasqui"; fi
     if [ ! -e "$config" ]; then
-        say "next: chasqui-server init --help   (makes $config, the device authority and the first administrator)"
+        say "next: sudo -u chasqui chasqui-server init --help   (makes $config, the device authority and the first administrator),"
+        say "then run this again: it starts the service"
     fi
     ;;
 esac

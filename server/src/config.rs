@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 /// Where the packaged service looks.
-pub const DEFAULT_PATH: &str = "/etc/chasqui/server.toml";
+pub const DEFAULT_PATH: &str = "/var/lib/chasqui-server/server.toml";
 
 const ENV_PREFIX: &str = "CHASQUI_SERVER_";
 
@@ -483,7 +483,7 @@ mod tests {
 
     fn parse(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Config::parse(Path::new("/etc/chasqui/server.toml"), text, env)
+        Config::parse(Path::new(DEFAULT_PATH), text, env)
     }
 
     #[test]
