@@ -31,7 +31,7 @@ pub fn path(name: &str) -> Result<PathBuf> {
         return Ok(debug);
     }
     bail!(
-        "{} is not built: run  cargo build --workspace --bins  (tests/run does)",
+        "{} is not built: run  cargo build --workspace --bins  (tests/run builds it)",
         path.display()
     );
 }
