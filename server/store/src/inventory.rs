@@ -93,7 +93,10 @@ pub fn show(
         params![device_id, kind, digest, provenance, observed_at_ms, now_ms],
     )?;
     tx.execute(&END_HISTORY, params![device_id, kind, now_ms])?;
-    tx.execute(&BEGIN_HISTORY, params![device_id, kind, now_ms, digest, provenance])?;
+    tx.execute(
+        &BEGIN_HISTORY,
+        params![device_id, kind, now_ms, digest, provenance],
+    )?;
     Ok(())
 }
 
@@ -194,9 +197,11 @@ pub fn known_provenance(
     (device_id, kind): (&str, &str),
     digest: &str,
 ) -> Result<Vec<u8>, StoreError> {
-    let own = tx.query_opt(&PROVENANCE_BEFORE, params![digest, kind, device_id], |row| {
-        row.get(0)
-    })?;
+    let own = tx.query_opt(
+        &PROVENANCE_BEFORE,
+        params![digest, kind, device_id],
+        |row| row.get(0),
+    )?;
     match own {
         Some(own) => Ok(own),
         None => Ok(tx
