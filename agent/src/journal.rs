@@ -467,13 +467,15 @@ fn append(path: &Path, record: &Record, sync: Sync, reserve: u64) -> io::Result<
     let needed = before.saturating_add(line.len() as u64);
     #[cfg(target_os = "linux")]
     if reserve > 0 {
-        // Where the file system cannot reserve, the result is kept in memory if it must.
-        let _ = rustix::fs::fallocate(
-            &file,
-            rustix::fs::FallocateFlags::KEEP_SIZE,
-            needed,
-            reserve,
-        );
+        use rustix::io::Errno;
+        let flags = rustix::fs::FallocateFlags::KEEP_SIZE;
+        // What could not be reported afterwards is not begun. Where the file system cannot reserve at all, the result is
+        // kept in memory if it must.
+        if let Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) =
+            rustix::fs::fallocate(&file, flags, needed, reserve)
+        {
+            return Err(error.into());
+        }
     }
     let _ = (needed, reserve);
     let written = file.write_all(&line).and_then(|()| match sync {

@@ -28,6 +28,8 @@ use door::{Caps, Door};
 /// Where the addresses in use are written once both listeners are up.
 pub const ADDRESSES: &str = "addresses.json";
 
+/// SIGXFSZ: a file grew over the limit set for this process.
+const SIGXFSZ: i32 = 25;
 /// The first agents come back this long after a stop; the rest spread up to the configured cap.
 const RETURN_AFTER_MS: i64 = clock::SECOND_MS;
 
@@ -123,6 +125,10 @@ pub async fn bind(ctx: Context) -> anyhow::Result<Bound> {
 /// What kept it from starting.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     raise_file_limit();
+    // Heard, it no longer ends the process: the write fails and is told like a full disk.
+    let _file_too_large =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(SIGXFSZ))
+            .context("the signal SIGXFSZ")?;
     let bound = bind(open(config)?).await?;
     let file = bound.ctx.config.data_file(ADDRESSES);
     announce(&file, &bound.addresses)?;

@@ -42,7 +42,7 @@ fn child() {
 }
 
 fn start(task: &str, url: &str) -> Command {
-    // SIGXFSZ must be ignored, as the server does by inheritance from systemd, or the limit would kill the process.
+    // SIGXFSZ must not end the process, as the server sees to for itself.
     let mut command = Command::new("sh");
     command
         .args([
