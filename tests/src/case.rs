@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -101,6 +102,9 @@ pub struct World {
     pub agent: Agent,
     /// What its action leaves.
     pub marker: Marker,
+    /// Set where the agent's disk was full: a confirmation may not be written down then, so what the agent itself counts
+    /// as waiting decides.
+    pub notes_may_be_lost: bool,
     cases: u32,
 }
 
@@ -176,6 +180,7 @@ impl World {
             fleet,
             agent,
             marker,
+            notes_may_be_lost: false,
             cases: 0,
         })
     }
@@ -410,29 +415,19 @@ impl World {
     /// When it has not after a minute.
     pub async fn handed_over(&mut self) -> Result<()> {
         let pid = self.agent.process()?.pid();
-        let state = self.agent.folder.join("state");
+        let mut state = self.agent.folder.join("state");
+        if !self.agent.within.is_empty() {
+            // As the agent sees it, whatever is mounted there for it alone.
+            state = PathBuf::from(format!("/proc/{pid}/root")).join(state.strip_prefix("/")?);
+        }
+        let mut missing = String::new();
         wait_until("the agent's outbox handed over", PATIENCE, async || {
-            let Ok(status) = status::read_status(&state) else {
-                return Ok(None);
-            };
-            if status.pid != pid || status.link != status::Link::Connected {
-                return Ok(None);
-            }
-            for file in fs::read_dir(state.join("outbox"))? {
-                let path = file?.path();
-                if path.extension().is_none_or(|ending| ending != "json") {
-                    continue;
-                }
-                let item: serde_json::Value = serde_json::from_slice(&fs::read(path)?)?;
-                if item.get("confirmed").is_none_or(serde_json::Value::is_null) {
-                    return Ok(None);
-                }
-            }
-            Ok(Some(()))
+            missing = not_handed_over(pid, &state, self.notes_may_be_lost)?;
+            Ok(missing.is_empty().then_some(()))
         })
         .await
         .with_context(|| match self.agent.process() {
-            Ok(process) => process.log(),
+            Ok(process) => format!("{missing}\n{}", process.log()),
             Err(error) => error.to_string(),
         })
     }
@@ -553,6 +548,34 @@ impl World {
         );
         Ok(())
     }
+}
+
+/// What an agent has still to do before everything is handed over; nothing when it is.
+fn not_handed_over(pid: u32, state: &Path, by_its_count: bool) -> Result<String> {
+    let status = match status::read_status(state) {
+        Ok(status) => status,
+        Err(error) => return Ok(format!("no status: {error}")),
+    };
+    if status.pid != pid || status.link != status::Link::Connected {
+        return Ok(format!("not connected: {status:?}"));
+    }
+    if by_its_count {
+        return Ok(match status.results_waiting {
+            0 => String::new(),
+            waiting => format!("{waiting} results wait"),
+        });
+    }
+    for file in fs::read_dir(state.join("outbox"))? {
+        let path = file?.path();
+        if path.extension().is_none_or(|ending| ending != "json") {
+            continue;
+        }
+        let item: serde_json::Value = serde_json::from_slice(&fs::read(path)?)?;
+        if item.get("confirmed").is_none_or(serde_json::Value::is_null) {
+            return Ok(format!("not confirmed: {item}"));
+        }
+    }
+    Ok(String::new())
 }
 
 /// A composed call without effects, made until it is answered.
