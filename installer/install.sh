@@ -78,7 +78,7 @@ install -m 644 "$here/systemd/chasqui-$what.service" "$unit_folder/chasqui-$what
 
 case $what in
 agent)
-    install -d -m 700 "$prefix/var/lib/chasqui-agent"
+    install -d -m 755 "$prefix/var/lib/chasqui-agent"
     if [ -n "$root_json" ] && [ ! -e "$etc/root.json" ]; then install -m 644 "$root_json" "$etc/root.json"; fi
     if [ ! -e "$config" ]; then
         umask 077

@@ -58,7 +58,7 @@ fn an_agent_is_installed_upgraded_and_removed_without_touching_its_keys() {
     assert!(done.status.success(), "{}", show(&done));
     let config = prefix.join("etc/chasqui/agent.toml");
     assert_eq!(mode(&config), 0o600);
-    assert_eq!(mode(&prefix.join("var/lib/chasqui-agent")), 0o700);
+    assert_eq!(mode(&prefix.join("var/lib/chasqui-agent")), 0o755);
     assert!(prefix.join("usr/bin/chasqui-agent").is_file());
     assert!(!show(&done).contains("secret"));
 
