@@ -62,6 +62,7 @@ case $what in
 agent) config=$etc/agent.toml ;;
 server) config=$prefix/var/lib/chasqui-server/server.toml ;;
 esac
+identity=$prefix/var/lib/chasqui-agent/identity.toml
 if [ "$what" = agent ] && [ ! -e "$config" ]; then
     [ -n "$server" ] || die "a first installation needs --server https://HOST:PORT"
     case $server in https://*) ;; *) die "--server must begin with https://" ;; esac
@@ -89,12 +90,17 @@ agent)
             printf 'root = "/etc/chasqui/root.json"\n'
             printf 'policy = "/etc/chasqui/policy.toml"\n'
         } >"$config"
-        if live; then
-            # The token goes through the standard input: a command line is visible to every process of the machine.
-            if [ "$token" = - ]; then token=/dev/stdin; fi
-            chasqui-agent enrol --config "$config" --token-file "$token"
-        else
+    fi
+    # By the identity, not by the configuration: an enrolment that failed is tried again by the next run.
+    if [ ! -e "$identity" ]; then
+        if ! live; then
             say "not enrolled: no running system here. Enrol with: chasqui-agent enrol --config $config --token-file FILE"
+        elif [ -z "$token" ]; then
+            die "this machine is not enrolled: run it again with --token FILE (or - for the standard input)"
+        else
+            # Never on the command line, which every process of the machine can see.
+            chasqui-agent enrol --config "$config" --token-file "$token" ||
+                die "the enrolment failed; nothing is lost: mend what it says and run this again with --token"
         fi
     fi
     ;;
