@@ -483,7 +483,7 @@ mod tests {
 
     fn parse(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Config::parse(Path::new(DEFAULT_PATH), text, env)
+        Config::parse(Path::new("/etc/chasqui/server.toml"), text, env)
     }
 
     #[test]
