@@ -20,7 +20,7 @@ use crate::root::{Root, check_org};
 use crate::state::{TrustError, TrustState, VerifiedCatalogue};
 use crate::statement::Statement;
 use crate::text::Text;
-use crate::verify::{DeviceIdentity, verify_order};
+use crate::verify::{DeviceIdentity, judge_order};
 
 mod report;
 
@@ -277,7 +277,7 @@ impl Evidence {
 
 /// Verifies an evidence file (canonical JSON) against the pinned root (envelope JSON) and nothing else. The order is
 /// judged as of the time its machine says it began, or refused; when nothing began, as of the latest time its papers
-/// carry.
+/// carry; never before its people document and catalogue were issued. A root renewed since changes nothing of that.
 pub fn verify_evidence(bytes: &[u8], pinned_root: &[u8]) -> Result<EvidenceReport, EvidenceError> {
     let evidence = Evidence::decode(bytes)?;
     let (trust, catalogue) = establish(&evidence, pinned_root)?;
@@ -309,8 +309,13 @@ pub fn verify_evidence(bytes: &[u8], pinned_root: &[u8]) -> Result<EvidenceRepor
         }) => *at_ms,
         _ => latest_time(&evidence, &order),
     };
+    // Not the floor of the trust state: a root renewed since raises it past the end of every older order. The two
+    // documents the machine held did bound its time.
+    let at_ms = at_ms
+        .max(trust.people().map_or(at_ms, |held| held.issued_at_ms))
+        .max(catalogue.catalogue().issued_at_ms);
     let device = DeviceIdentity::of(key, None);
-    let judged = verify_order(&bundle.encode()?, &trust, &catalogue, &device, at_ms);
+    let judged = judge_order(&bundle.encode()?, &trust, &catalogue, &device, at_ms);
     let refused = result
         .as_ref()
         .is_some_and(|r| r.outcome == Outcome::Refused);

@@ -128,7 +128,7 @@ impl Authorised {
         self.single_signer
     }
 
-    /// The time it was judged by, after the floor, UTC milliseconds.
+    /// The time it was judged by, UTC milliseconds; from [`verify_order`], after the floor.
     pub fn judged_at_ms(&self) -> i64 {
         self.judged_at_ms
     }
@@ -143,6 +143,18 @@ pub fn verify_order(
     now_ms: i64,
 ) -> Result<Authorised, Refusal> {
     let now = effective_now(now_ms, trust.floor());
+    judge_order(bytes, trust, catalogue, device, now)
+}
+
+/// The rules of [`verify_order`] at exactly this time, whatever the floor: only for a past judgement. A machine's clock
+/// must go through the floor.
+pub(crate) fn judge_order(
+    bytes: &[u8],
+    trust: &TrustState,
+    catalogue: &VerifiedCatalogue,
+    device: &DeviceIdentity,
+    now: i64,
+) -> Result<Authorised, Refusal> {
     let bundle = OrderBundle::decode(bytes).map_err(Refusal::BundleMalformed)?;
     let request = judge_request(&bundle.order, &bundle.definition, trust, catalogue, now)?;
     let order = &request.order;

@@ -231,6 +231,64 @@ fn a_later_root_is_reached_through_its_chain_alone() {
 }
 
 #[test]
+fn papers_stay_provable_after_the_root_is_renewed() {
+    let case = Case::good();
+    let mut next = case.root.clone();
+    next.version = 2;
+    // Past the end of the order, the people document and the catalogue.
+    next.issued_at_ms = T0 + 100 * DAY;
+    next.expires_at_ms = T0 + 465 * DAY;
+    assert!(next.issued_at_ms > case.order.not_after_ms);
+    assert!(next.issued_at_ms > case.people.expires_at_ms);
+    assert!(next.issued_at_ms > case.catalogue_expires_at_ms);
+    let next = sign(&next, &[&key("root-1"), &key("root-2")]).unwrap();
+    let first = case.root_envelope();
+    let late = |change: fn(&mut ActionResult)| with_result(&case, change, "device-1");
+    let mut without_result = case.evidence();
+    without_result.result = None;
+    without_result.consent = None;
+    for mut evidence in [case.evidence(), without_result] {
+        evidence.roots = vec![first.clone(), next.clone()];
+        let bytes = evidence.encode().unwrap();
+        for pinned in [&first, &next] {
+            let report = verify_evidence(&bytes, &pinned.to_json()).unwrap();
+            assert_eq!(report.root_version, 2);
+            assert!(report.authorised);
+            assert!(report.judged_at_ms < case.order.not_after_ms);
+        }
+    }
+    // What began after the order's end is still refused, and the machine itself still judges by the floor.
+    let mut evidence = late(|r| {
+        r.started_at_ms = Some(T0 + 3 * DAY);
+        r.finished_at_ms = T0 + 3 * DAY;
+    });
+    evidence.roots = vec![first.clone(), next.clone()];
+    let bytes = evidence.encode().unwrap();
+    for pinned in [&first, &next] {
+        let error = verify_evidence(&bytes, &pinned.to_json()).unwrap_err();
+        assert_eq!(error.code(), "ORDER_EXPIRED");
+    }
+    let mut state = chasqui_trust::TrustState::from_root(&next.to_json()).unwrap();
+    state
+        .restore_people(&case.evidence().people.to_json())
+        .unwrap();
+    let catalogue = state
+        .restore_catalogue(&case.evidence().catalogue.to_json())
+        .unwrap();
+    let refusal =
+        chasqui_trust::verify_order(&case.bytes(), &state, &catalogue, &case.device, case.now_ms)
+            .unwrap_err();
+    assert_eq!(refusal.code(), "PEOPLE_EXPIRED");
+}
+
+#[test]
+fn papers_are_not_judged_before_the_documents_held_were_issued() {
+    let mut case = Case::good();
+    case.people.issued_at_ms = case.order.not_after_ms;
+    assert_eq!(verify(&case.evidence()).unwrap_err(), "ORDER_EXPIRED");
+}
+
+#[test]
 fn a_log_entry_is_proved_under_its_checkpoint() {
     let case = Case::good();
     let entries: Vec<Vec<u8>> = (0..11u8).map(|i| vec![i; 3]).collect();
