@@ -8,7 +8,9 @@ use chasqui_store::order::{self as store, Order, Target};
 use chasqui_store::trust_document::{self, TrustDocument};
 use chasqui_store::{Tx, event, log};
 use chasqui_trust::evidence::LogEvidence;
-use chasqui_trust::{Digest, Envelope, Evidence, PublicKey, verify_evidence};
+use chasqui_trust::order::Order as SignedOrder;
+use chasqui_trust::result::ActionResult;
+use chasqui_trust::{Digest, Document as _, Envelope, Evidence, PublicKey, verify_evidence};
 use tonic::{Code, Status};
 
 use super::check;
@@ -21,8 +23,9 @@ use crate::jobs;
 
 /// Most bytes of an exported file, as the API promises.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
-/// Versions of people document and catalogue that are tried, newest first.
-const TRIED: usize = 8;
+/// Versions of people document and catalogue that are tried: 400 pairs at most. Both live for weeks, so a machine
+/// cannot have held one much further from the day it judged.
+const TRIED: usize = 20;
 /// Roots of one file.
 const ROOTS: u32 = 64;
 
@@ -92,8 +95,6 @@ fn build(
     log_key: &PublicKey,
 ) -> Result<Vec<u8>, Failure> {
     let roots = envelopes(&trust_document::above(tx, ROOT, 0, ROOTS)?)?;
-    let people = trust_document::newest_first(tx, PEOPLE, TRIED)?;
-    let catalogues = trust_document::newest_first(tx, CATALOGUE, TRIED)?;
     let incomplete =
         |what: &str| precondition("EVIDENCE_INCOMPLETE", format!("{what}: publish it first"));
     let first_root = roots
@@ -107,45 +108,74 @@ fn build(
             &format!("{} has a target and no row", target.device_id),
         )
     })?;
+    let bundle = bundle(tx, order, target).map_err(|why| internal("stored order", &why))?;
+    let result = match &stored {
+        Some(stored) => Some(envelope(&stored.envelope)?),
+        None => None,
+    };
+    let signed = bundle
+        .read_order()
+        .map_err(|error| internal("stored order", &error))?;
+    let at_ms = judged_at_ms(&signed, result.as_ref())?;
+    let people = trust_document::around(tx, PEOPLE, signed.min_people_version, at_ms, TRIED)?;
+    let catalogues =
+        trust_document::around(tx, CATALOGUE, signed.min_catalogue_version, at_ms, TRIED)?;
     let (people, catalogues) = (envelopes(&people)?, envelopes(&catalogues)?);
     let mut evidence = Evidence {
         roots,
         people: people
             .first()
             .cloned()
-            .ok_or_else(|| incomplete("no people document is published"))?,
+            .ok_or_else(|| incomplete("no people document the order accepts is published"))?,
         catalogue: catalogues
             .first()
             .cloned()
-            .ok_or_else(|| incomplete("no catalogue is published"))?,
-        bundle: bundle(tx, order, target).map_err(|why| internal("stored order", &why))?,
+            .ok_or_else(|| incomplete("no catalogue the order accepts is published"))?,
+        bundle,
         device_key: PublicKey::from_slice(&device.public_key)
             .map_err(|error| internal("device key", &error))?,
         consent: match stored.as_ref().and_then(|stored| stored.consent.as_deref()) {
             Some(bytes) => Some(envelope(bytes)?),
             None => None,
         },
-        result: match &stored {
-            Some(stored) => Some(envelope(&stored.envelope)?),
-            None => None,
-        },
+        result,
         log: log_evidence(tx, order, target, log_key)?,
     };
-    // The machine judged under the documents of its day: the newest pair under which the papers verify is taken. When
-    // none does, the newest stand, and whoever verifies learns why it fails.
-    let newest = (evidence.people.clone(), evidence.catalogue.clone());
+    // The machine judged under the documents of its day: the likeliest pair under which the papers verify is taken. A
+    // file that proves nothing is never handed out as evidence.
+    let mut likeliest = None;
     for people in &people {
         for catalogue in &catalogues {
             evidence.people = people.clone();
             evidence.catalogue = catalogue.clone();
             let bytes = encode(&evidence)?;
-            if verify_evidence(&bytes, &first_root).is_ok() {
-                return Ok(bytes);
+            match verify_evidence(&bytes, &first_root) {
+                Ok(_) => return Ok(bytes),
+                Err(error) => {
+                    likeliest.get_or_insert(error);
+                }
             }
         }
     }
-    (evidence.people, evidence.catalogue) = newest;
-    encode(&evidence)
+    let why = likeliest.map_or_else(String::new, |why| format!(" ({}: {why})", why.code()));
+    Err(precondition(
+        "EVIDENCE_INCOMPLETE",
+        format!(
+            "under no published people document and catalogue do the order's papers verify{why}: wait for the \
+            approvals and the result that are missing, or publish the documents the machine held"
+        ),
+    )
+    .into())
+}
+
+/// About when the machine judged, UTC milliseconds: by its result, else when the order was made.
+fn judged_at_ms(order: &SignedOrder, result: Option<&Envelope>) -> Result<i64, Failure> {
+    let Some(envelope) = result else {
+        return Ok(order.created_at_ms);
+    };
+    let result =
+        ActionResult::decode(envelope).map_err(|error| internal("stored result", &error))?;
+    Ok(result.started_at_ms.unwrap_or(result.finished_at_ms))
 }
 
 /// The machine's result, or else the order's registration, in the sealed log. Nothing while it is not sealed.

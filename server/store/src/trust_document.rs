@@ -74,19 +74,36 @@ pub fn above(
 }
 
 sql!(
-    NEWEST_FIRST,
-    "SELECT version, digest, envelope, not_after_ms FROM trust_documents WHERE kind = $1 \
-    ORDER BY version DESC LIMIT $2"
+    PUBLISHED_BY,
+    "SELECT version, digest, envelope, not_after_ms FROM trust_documents WHERE kind = $1 AND version >= $2 \
+    AND at_ms <= $3 ORDER BY version DESC LIMIT $4"
 );
 
-/// The last documents of a kind, newest first.
-pub fn newest_first(
+sql!(
+    PUBLISHED_AFTER,
+    "SELECT version, digest, envelope, not_after_ms FROM trust_documents WHERE kind = $1 AND version >= $2 \
+    AND at_ms > $3 ORDER BY version LIMIT $4"
+);
+
+/// Documents of a kind from a version on, the likeliest to have been held at a time (UTC milliseconds) first: those
+/// published by then, newest first, then those published after, oldest first.
+pub fn around(
     tx: &mut Tx,
     kind: &str,
+    from_version: u64,
+    at_ms: i64,
     limit: usize,
 ) -> Result<Vec<TrustDocument>, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    tx.query(&NEWEST_FIRST, params![kind, limit], read)
+    let version = i64::try_from(from_version).unwrap_or(i64::MAX);
+    let count = |left: usize| i64::try_from(left).unwrap_or(i64::MAX);
+    let mut found = tx.query(
+        &PUBLISHED_BY,
+        params![kind, version, at_ms, count(limit)],
+        read,
+    )?;
+    let left = count(limit.saturating_sub(found.len()));
+    found.extend(tx.query(&PUBLISHED_AFTER, params![kind, version, at_ms, left], read)?);
+    Ok(found)
 }
 
 fn read(row: &crate::Row<'_>) -> Result<TrustDocument, StoreError> {

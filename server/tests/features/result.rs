@@ -16,6 +16,8 @@ both_engines!(
     unknown_is_answered_by_the_journal_and_by_nothing_else,
     progress_goes_forward_alone,
     the_evidence_proves_it_with_the_root_alone,
+    evidence_outlives_many_later_documents,
+    papers_that_prove_nothing_are_not_exported,
     a_consent_receipt_must_be_the_one_the_result_names,
 );
 
@@ -319,6 +321,70 @@ async fn the_evidence_proves_it_with_the_root_alone(world: World) {
             .outcome,
         None
     );
+}
+
+async fn evidence_outlives_many_later_documents(world: World) {
+    world.publish_trust().await;
+    let machine = world.machine("pc-1", 60).await;
+    let order = world.sent(&machine).await;
+    let paper = result(&machine, &order, Outcome::Succeeded);
+    world.submit(&machine, &order, &paper).await.unwrap();
+    // Each of them names the requester no longer, or the action: only those of the day prove the order.
+    for version in 2..=10 {
+        let mut people =
+            <chasqui_trust::People as chasqui_trust::Document>::decode(&world.people(version))
+                .unwrap();
+        people.persons.remove(0);
+        let people = sign(&people, &[&crate::papers::root_key()]).unwrap();
+        world
+            .publish(TrustDocumentKind::People, people)
+            .await
+            .unwrap();
+        let mut catalogue = <chasqui_trust::Catalogue as chasqui_trust::Document>::decode(
+            &world.catalogue(version),
+        )
+        .unwrap();
+        catalogue.definitions.clear();
+        let catalogue = sign(&catalogue, &[&crate::papers::root_key()]).unwrap();
+        world
+            .publish(TrustDocumentKind::Catalogue, catalogue)
+            .await
+            .unwrap();
+    }
+    let export = v1::ExportEvidenceRequest {
+        order_id: order.id.clone(),
+        device_id: String::new(),
+    };
+    let answer = ok(world
+        .orders()
+        .export_evidence(world.by(&world.auditor, export))
+        .await);
+    let report = verify_evidence(&answer.evidence, &world.root(1).to_json()).unwrap();
+    assert_eq!(report.outcome, Some(Outcome::Succeeded));
+    assert!(report.authorised);
+}
+
+async fn papers_that_prove_nothing_are_not_exported(world: World) {
+    world.publish_trust().await;
+    let machine = world.machine("pc-1", 60).await;
+    // Nobody has approved it.
+    let order = world.ordered(&[&machine]).await;
+    let export = v1::ExportEvidenceRequest {
+        order_id: order.id.clone(),
+        device_id: String::new(),
+    };
+    let answer = world
+        .orders()
+        .export_evidence(world.by(&world.auditor, export))
+        .await;
+    let status = answer.as_ref().unwrap_err().clone();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(
+        status.message().contains("APPROVALS_MISSING"),
+        "{}",
+        status.message()
+    );
+    assert_eq!(reason(answer), "EVIDENCE_INCOMPLETE");
 }
 
 async fn a_consent_receipt_must_be_the_one_the_result_names(world: World) {
