@@ -1,6 +1,6 @@
 //! The features of the coordinator, called as the listeners call them, on both engines: what the rules allow, every
 //! refusal by its code, and that a refusal leaves nothing behind. PostgreSQL takes part when `CHASQUI_TEST_POSTGRES`
-//! names a server.
+//! names a server, and stays out only when it says `skip`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -126,11 +126,17 @@ impl World {
         Self::new(url, folder, None).await
     }
 
-    /// Nothing when no PostgreSQL is named.
+    /// Nothing when PostgreSQL is to be skipped. Without a word about it the test fails: half of the suite would be
+    /// silently missing.
     pub async fn postgres() -> Option<Self> {
-        let server = std::env::var("CHASQUI_TEST_POSTGRES")
-            .ok()
-            .filter(|url| url != "skip")?;
+        let server = match std::env::var("CHASQUI_TEST_POSTGRES") {
+            Ok(url) if url == "skip" => return None,
+            Ok(url) if !url.is_empty() => url,
+            _ => panic!(
+                "CHASQUI_TEST_POSTGRES is not set: start a server with `tests/postgres.sh start DIR` and set it to the \
+                 address printed, or set it to skip"
+            ),
+        };
         let name = format!("chasqui_{}", new_id().simple());
         raw_postgres(&server, &format!("CREATE DATABASE {name}"));
         let (start, _) = server.rsplit_once('/').unwrap();

@@ -1,6 +1,7 @@
 //! Identity over the real listeners: people and their sessions, machines and their certificates, and who may call what.
 //! The coordinator runs in this process on free ports; what talks to it comes over TCP and TLS like everything else.
-//! PostgreSQL takes part when `CHASQUI_TEST_POSTGRES` names a server where databases may be made.
+//! PostgreSQL takes part when `CHASQUI_TEST_POSTGRES` names a server where databases may be made,
+//! and stays out only when it says `skip`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

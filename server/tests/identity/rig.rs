@@ -38,11 +38,16 @@ tokio::task_local! {
     static POSTGRES: String;
 }
 
-/// Runs a test whose coordinators store on PostgreSQL; skips it, saying so, when no server is named.
+/// Runs a test whose coordinators store on PostgreSQL; skips it when told so. Without a word about it the test fails: half
+/// of the suite would be silently missing.
 pub async fn on_postgres(test: impl Future<Output = ()>) {
     match std::env::var("CHASQUI_TEST_POSTGRES") {
-        Ok(server) if !server.is_empty() && server != "skip" => POSTGRES.scope(server, test).await,
-        _ => eprintln!("skipped: CHASQUI_TEST_POSTGRES names no PostgreSQL"),
+        Ok(server) if server == "skip" => eprintln!("skipped: CHASQUI_TEST_POSTGRES is skip"),
+        Ok(server) if !server.is_empty() => POSTGRES.scope(server, test).await,
+        _ => panic!(
+            "CHASQUI_TEST_POSTGRES is not set: start a server with `tests/postgres.sh start DIR` and set it to the \
+             address printed, or set it to skip"
+        ),
     }
 }
 
