@@ -1,9 +1,8 @@
-//! Telling and asking the person at the machine. Now: telling, on the terminals that take messages. There is no way yet
-//! to ask, so an order that must ask is refused while somebody is there: no answer means no.
+//! Telling and asking the person at the machine. Now: telling, on the terminals that can be written to. There is no way
+//! yet to ask, so an order that must ask is refused while somebody is there: no answer means no. The same holds for an
+//! order that must tell when nobody can be told: the signed receipt never says that somebody was told who was not.
 
-use std::fs;
-use std::io::Write as _;
-use std::path::Path;
+mod presence;
 
 use chasqui_base::text::Lang;
 use chasqui_trust::definition::Consent;
@@ -12,8 +11,8 @@ use chasqui_trust::result::ConsentAnswer;
 use chasqui_trust::{Authorised, ConsentReceipt, Digest, Envelope, SigningKey};
 
 use crate::policy::Refused;
+use presence::{Places, Presence};
 
-const MAX_TERMINALS: usize = 64;
 const MAX_SHOWN: usize = 4_000;
 
 /// Tells or asks as the order wants. Answers the signed receipt, none where nothing was to be said.
@@ -26,8 +25,11 @@ pub fn obtain(
     key: &SigningKey,
     now_ms: i64,
 ) -> Result<Option<Envelope>, Refused> {
+    if authorised.order().consent == Consent::None {
+        return Ok(None);
+    }
     let lang = Lang::from_env();
-    let present = somebody_is_here();
+    let presence = Presence::find(&Places::of_this_machine());
     let shown: String = describe_for_person(authorised)
         .pick(lang == Lang::Es)
         .chars()
@@ -40,18 +42,14 @@ pub fn obtain(
                 "Soporte técnico trabajará en este equipo:",
                 "Technical support is about to work on this machine:",
             );
-            let told = tell_terminals(&format!(
+            let told = presence.tell(&format!(
                 "\r\n{heading}\r\n{}\r\n",
                 shown.replace('\n', "\r\n")
             ));
-            tracing::info!(told, present, "person told");
-            if present || told > 0 {
-                ConsentAnswer::Notified
-            } else {
-                ConsentAnswer::NobodyPresent
-            }
+            tracing::info!(told, present = presence.somebody(), "person told");
+            notice(presence.somebody(), told)?
         }
-        Consent::Ask if !present => ConsentAnswer::NobodyPresent,
+        Consent::Ask if !presence.somebody() => ConsentAnswer::NobodyPresent,
         Consent::Ask | Consent::AskAlways => {
             return Err(Refused::new(
                 "CONSENT_NOT_POSSIBLE",
@@ -79,52 +77,32 @@ pub fn obtain(
         })
 }
 
-/// True when a person is logged in, as logind or a terminal shows it.
-fn somebody_is_here() -> bool {
-    let session = fs::read_dir("/run/systemd/sessions")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .take(MAX_TERMINALS)
-        .filter_map(|file| fs::read_to_string(file.path()).ok())
-        .any(|text| text.lines().any(|line| line == "CLASS=user"));
-    session || open_terminals().next().is_some()
-}
-
-/// Terminals that take messages from others (mesg y: writable by their group).
-fn open_terminals() -> impl Iterator<Item = fs::File> {
-    fs::read_dir("/dev/pts")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .take(MAX_TERMINALS)
-        .filter_map(|entry| open_terminal(&entry.path()))
-}
-
-#[cfg(unix)]
-fn open_terminal(path: &Path) -> Option<fs::File> {
-    use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
-    let meta = fs::symlink_metadata(path).ok()?;
-    let takes = meta.file_type().is_char_device() && meta.permissions().mode() & 0o020 != 0;
-    if !takes || path.file_name()? == "ptmx" {
-        return None;
+/// What may be signed after telling: that somebody was told only if a terminal took the text.
+fn notice(somebody: bool, told: usize) -> Result<ConsentAnswer, Refused> {
+    match (told, somebody) {
+        (1.., _) => Ok(ConsentAnswer::Notified),
+        (0, false) => Ok(ConsentAnswer::NobodyPresent),
+        (0, true) => Err(Refused::new(
+            "CONSENT_NOT_POSSIBLE",
+            "la acción exige avisar a la persona del equipo y no se pudo avisar a nadie: ninguna terminal recibe mensajes; abra una terminal en el equipo o cierre la sesión y vuelva a pedir la acción",
+            "the action must tell the person at the machine and nobody could be told: no terminal takes messages; open a terminal on the machine or log out, and order the action again",
+        )),
     }
-    // A terminal that is stopped must not stop the agent.
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    fs::OpenOptions::new()
-        .write(true)
-        .custom_flags(i32::try_from(flags.bits()).ok()?)
-        .open(path)
-        .ok()
 }
 
-#[cfg(not(unix))]
-fn open_terminal(_path: &Path) -> Option<fs::File> {
-    None
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-fn tell_terminals(text: &str) -> usize {
-    open_terminals()
-        .filter_map(|mut terminal| terminal.write_all(text.as_bytes()).ok())
-        .count()
+    use super::*;
+
+    #[test]
+    fn nobody_is_said_to_be_told_who_was_not() {
+        assert_eq!(notice(true, 1).unwrap(), ConsentAnswer::Notified);
+        assert_eq!(notice(false, 0).unwrap(), ConsentAnswer::NobodyPresent);
+        let refused = notice(true, 0).unwrap_err();
+        assert_eq!(refused.rule, "CONSENT_NOT_POSSIBLE");
+        assert!(refused.text.es.contains("ninguna terminal"));
+        assert!(refused.text.en.contains("no terminal takes messages"));
+    }
 }
