@@ -52,6 +52,6 @@ pub use state::{
 pub use statement::{Decision, Statement};
 pub use text::Text;
 pub use verify::{
-    Authorised, DeviceIdentity, SignedBy, VerifiedRequest, verify_approvals, verify_order,
-    verify_request,
+    Authorised, DeviceIdentity, SignedBy, VerifiedRequest, judge_statement, verify_approvals,
+    verify_order, verify_request,
 };

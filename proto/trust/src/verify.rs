@@ -478,7 +478,7 @@ fn check_statements(
         if statement.order_digest != request.digest {
             return Err(Refusal::StatementOtherOrder);
         }
-        match judge_statement(envelope, &statement, order, people, risk, now)? {
+        match judge_statement(envelope, &statement, &order.requester, people, risk, now)? {
             Err(why) => passed_over.push(why),
             Ok(_) if approvers.iter().any(|a| a.person == statement.person) => {
                 passed_over.push(Refusal::ApprovalSamePerson(statement.person));
@@ -502,11 +502,12 @@ fn check_statements(
     }
 }
 
+/// One statement about an order of `requester`, at this risk and time: the one rule, for machines and coordinator alike.
 /// Outer error: the order is refused. Inner error: this approval does not count. Else the approver's name.
-fn judge_statement(
+pub fn judge_statement(
     envelope: &Envelope,
     statement: &Statement,
-    order: &Order,
+    requester: &str,
     people: &People,
     risk: u8,
     now: i64,
@@ -530,7 +531,7 @@ fn judge_statement(
         Decision::Withdraw => return Err(Refusal::Withdrawn(who())),
         Decision::Approve => {}
     }
-    let counts = if statement.person == order.requester {
+    let counts = if statement.person == requester {
         Err(Refusal::ApprovalOwnOrder(who()))
     } else if !person.may(Duty::Approve) {
         Err(Refusal::ApprovalNoDuty(who()))

@@ -12,8 +12,10 @@ use chasqui_proto::v1;
 use chasqui_store::Tx;
 use chasqui_store::order::{self as store, Order};
 use chasqui_store::request::idempotent;
-use chasqui_trust::people::{Custody, Duty, People};
-use chasqui_trust::{Decision, Document, Envelope, Refusal, Statement, TrustState, effective_now};
+use chasqui_trust::people::People;
+use chasqui_trust::{
+    Decision, Document, Envelope, Refusal, Statement, TrustState, effective_now, judge_statement,
+};
 use serde_json::json;
 use tonic::Status;
 
@@ -31,8 +33,6 @@ use crate::rpc::{check, request_key};
 const MAX_ENVELOPE_BYTES: usize = 16 * 1024;
 /// Most statements of one order: as many as a bundle carries.
 const MAX_STATEMENTS: usize = 32;
-/// From this risk on no browser's key counts; the trust crate's rule.
-const NO_BROWSER_FROM_RISK: u32 = 2;
 
 /// The call.
 pub async fn add(
@@ -253,41 +253,13 @@ fn judge(
     if now >= people.expires_at_ms {
         return Err(Refusal::PeopleExpired);
     }
-    let who = || statement.person.clone();
-    let person = people
-        .person(&statement.person)
-        .ok_or_else(|| Refusal::ApprovalUnknown(who()))?;
-    let [signature] = envelope.signatures.as_slice() else {
-        return Err(Refusal::StatementSignatureInvalid);
-    };
-    let key = person
-        .key(&signature.key_id)
-        .ok_or_else(|| Refusal::ApprovalUnknown(who()))?;
-    if !envelope.is_signed_by(&key.key) {
-        return Err(Refusal::StatementSignatureInvalid);
+    let risk = u8::try_from(order.risk).unwrap_or(u8::MAX);
+    match judge_statement(envelope, statement, &order.requester_id, people, risk, now) {
+        // A word against the order needs no more than a listed person's signature.
+        Err(Refusal::Rejected(_) | Refusal::Withdrawn(_)) => Ok(()),
+        Err(refusal) => Err(refusal),
+        Ok(counts) => counts.map(drop),
     }
-    if statement.decision != Decision::Approve {
-        return Ok(());
-    }
-    if statement.person == order.requester_id {
-        return Err(Refusal::ApprovalOwnOrder(who()));
-    }
-    if !person.may(Duty::Approve) {
-        return Err(Refusal::ApprovalNoDuty(who()));
-    }
-    if now >= statement.expires_at_ms {
-        return Err(Refusal::ApprovalExpired(who()));
-    }
-    if !key.is_valid_at(now) {
-        return Err(Refusal::ApprovalKeyNotValid(who()));
-    }
-    if order.risk >= NO_BROWSER_FROM_RISK && key.custody == Custody::Browser {
-        return Err(Refusal::ApprovalBrowserKey(who()));
-    }
-    if order.risk > u32::from(key.max_risk) {
-        return Err(Refusal::ApprovalKeyRisk(who()));
-    }
-    Ok(())
 }
 
 /// Ends a queued order whose approvals lapsed before every machine had it.
