@@ -20,7 +20,7 @@ use crate::root::{Root, check_org};
 use crate::state::{TrustError, TrustState, VerifiedCatalogue};
 use crate::statement::Statement;
 use crate::text::Text;
-use crate::verify::{DeviceIdentity, judge_order};
+use crate::verify::{Authorised, DeviceIdentity, judge_order};
 
 mod report;
 
@@ -277,10 +277,11 @@ impl Evidence {
 
 /// Verifies an evidence file (canonical JSON) against the pinned root (envelope JSON) and nothing else. The order is
 /// judged as of the time its machine says it began, or refused; when nothing began, as of the latest time its papers
-/// carry; never before its people document and catalogue were issued. A root renewed since changes nothing of that.
+/// carry; never before its people document and catalogue were issued. A root renewed since changes nothing of that, also
+/// one that asks for more than the papers needed in their day.
 pub fn verify_evidence(bytes: &[u8], pinned_root: &[u8]) -> Result<EvidenceReport, EvidenceError> {
     let evidence = Evidence::decode(bytes)?;
-    let (trust, catalogue) = establish(&evidence, pinned_root)?;
+    let established = establish(&evidence, pinned_root)?;
     let bundle = &evidence.bundle;
     let digest = bundle.order_digest();
     let key = &evidence.device_key;
@@ -309,16 +310,11 @@ pub fn verify_evidence(bytes: &[u8], pinned_root: &[u8]) -> Result<EvidenceRepor
         }) => *at_ms,
         _ => latest_time(&evidence, &order),
     };
-    // Not the floor of the trust state: a root renewed since raises it past the end of every older order. The two
-    // documents the machine held did bound its time.
-    let at_ms = at_ms
-        .max(trust.people().map_or(at_ms, |held| held.issued_at_ms))
-        .max(catalogue.catalogue().issued_at_ms);
     let device = DeviceIdentity::of(key, None);
-    let judged = judge_order(&bundle.encode()?, &trust, &catalogue, &device, at_ms);
     let refused = result
         .as_ref()
         .is_some_and(|r| r.outcome == Outcome::Refused);
+    let (trust, judged) = judge(&bundle.encode()?, established, &device, at_ms)?;
     let authorised = match judged {
         Ok(authorised) => Some(authorised),
         Err(_) if refused => None,
@@ -344,12 +340,41 @@ pub fn verify_evidence(bytes: &[u8], pinned_root: &[u8]) -> Result<EvidenceRepor
     ))
 }
 
-/// Walks the chain of roots from the pinned one and finds the root the people document and catalogue verify under,
-/// newest first.
+/// Judges the order under the newest root that was in force at its time, or under one that came after: whichever
+/// authorises it. A root that a newer one had replaced by then is not asked, or an order with too few approvals could be
+/// proved by the thresholds of the past. Answers the judgement of the newest root when none authorises.
+fn judge(
+    bundle: &[u8],
+    established: Vec<(TrustState, VerifiedCatalogue)>,
+    device: &DeviceIdentity,
+    at_ms: i64,
+) -> Result<(TrustState, Result<Authorised, Refusal>), EvidenceError> {
+    let mut newest = None;
+    for (trust, catalogue) in established {
+        // Not the floor of the trust state: a root renewed since raises it past the end of every older order. The two
+        // documents the machine held did bound its time.
+        let at_ms = at_ms
+            .max(trust.people().map_or(at_ms, |held| held.issued_at_ms))
+            .max(catalogue.catalogue().issued_at_ms);
+        let in_force_then = trust.root().issued_at_ms <= at_ms;
+        let judged = judge_order(bundle, &trust, &catalogue, device, at_ms);
+        if judged.is_ok() {
+            return Ok((trust, judged));
+        }
+        newest.get_or_insert((trust, judged));
+        if in_force_then {
+            break;
+        }
+    }
+    newest.ok_or_else(no_roots)
+}
+
+/// Walks the chain of roots from the pinned one and finds the roots that the people document and catalogue verify under,
+/// newest first; at least one.
 fn establish(
     evidence: &Evidence,
     pinned_root: &[u8],
-) -> Result<(TrustState, VerifiedCatalogue), EvidenceError> {
+) -> Result<Vec<(TrustState, VerifiedCatalogue)>, EvidenceError> {
     let mut state = TrustState::from_root(pinned_root)?;
     let mut states = vec![state.clone()];
     for envelope in &evidence.roots {
@@ -369,22 +394,27 @@ fn establish(
         state.accept_root(&envelope.to_json())?;
         states.push(state.clone());
     }
+    let mut established = Vec::new();
     let mut first_error = None;
     for mut state in states.into_iter().rev() {
         let tried = state
             .restore_people(&evidence.people.to_json())
             .and_then(|()| state.restore_catalogue(&evidence.catalogue.to_json()));
         match tried {
-            Ok(catalogue) => return Ok((state, catalogue)),
+            Ok(catalogue) => established.push((state, catalogue)),
             Err(error) => {
                 first_error.get_or_insert(error);
             }
         }
     }
-    Err(first_error.map_or(
-        EvidenceError::Format(FormatError::invalid(NAME, "roots", "is empty")),
-        EvidenceError::Trust,
-    ))
+    if established.is_empty() {
+        return Err(first_error.map_or_else(no_roots, EvidenceError::Trust));
+    }
+    Ok(established)
+}
+
+fn no_roots() -> EvidenceError {
+    EvidenceError::Format(FormatError::invalid(NAME, "roots", "is empty"))
 }
 
 fn check_consent(

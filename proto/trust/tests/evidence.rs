@@ -282,6 +282,33 @@ fn papers_stay_provable_after_the_root_is_renewed() {
 }
 
 #[test]
+fn a_root_renewed_since_that_asks_for_more_approvals_does_not_unprove_old_papers() {
+    let case = Case::good();
+    let first = case.root_envelope();
+    let renewed = |issued_at_ms: i64| {
+        let mut next = case.root.clone();
+        next.version = 2;
+        next.issued_at_ms = issued_at_ms;
+        next.expires_at_ms = issued_at_ms + 365 * DAY;
+        for row in &mut next.thresholds {
+            row.approvals += 1;
+        }
+        sign(&next, &[&key("root-1"), &key("root-2")]).unwrap()
+    };
+    let judge = |next| {
+        let mut evidence = case.evidence();
+        evidence.roots = vec![first.clone(), next];
+        verify_evidence(&evidence.encode().unwrap(), &first.to_json()).map_err(|e| e.code())
+    };
+    let report = judge(renewed(T0 + 100 * DAY)).unwrap();
+    assert_eq!(report.root_version, 1);
+    assert!(report.authorised);
+    // A root that was in force when the machine began is the measure; the one it had replaced is not asked.
+    let in_force = judge(renewed(case.root.issued_at_ms));
+    assert_eq!(in_force.unwrap_err(), "APPROVALS_MISSING");
+}
+
+#[test]
 fn papers_are_not_judged_before_the_documents_held_were_issued() {
     let mut case = Case::good();
     case.people.issued_at_ms = case.order.not_after_ms;
