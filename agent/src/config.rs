@@ -49,6 +49,8 @@ pub struct Config {
     pub inventory_every_ms: Option<i64>,
     /// Facts are read below this folder instead of `/`: a captured tree, or a mounted disk.
     pub facts_root: Option<PathBuf>,
+    /// Whether the inventory names the people who have accounts and who logged in.
+    pub inventory_names: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -64,6 +66,7 @@ struct File {
     log_format: Option<String>,
     inventory_every_ms: Option<i64>,
     facts_root: Option<String>,
+    inventory_names: Option<bool>,
 }
 
 impl Config {
@@ -219,6 +222,18 @@ impl Config {
                 format!("{every} is outside 100 to 604800000"),
             ));
         }
+        let inventory_names = match env("INVENTORY_NAMES").as_deref() {
+            Some("true") => true,
+            Some("false") => false,
+            Some(text) => {
+                return Err(bad(
+                    "inventory_names",
+                    format!("{text:?} no es true ni false"),
+                    format!("{text:?} is neither true nor false"),
+                ));
+            }
+            None => file.inventory_names.unwrap_or(true),
+        };
         Ok(Self {
             server,
             state_dir,
@@ -230,6 +245,7 @@ impl Config {
             log_format,
             inventory_every_ms,
             facts_root,
+            inventory_names,
         })
     }
 

@@ -71,6 +71,8 @@ enum Command {
     CollectChild {
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
+        #[arg(long)]
+        without_names: bool,
     },
     #[command(hide = true)]
     FaultPoints,
@@ -147,9 +149,11 @@ fn execute(command: Command, config: Option<&Path>, lang: Lang) -> Result<(), Fa
                 print(&text::history(&items, lang))
             }
         }
-        Command::CollectChild { root } => {
-            observe::collect_child(root.as_deref()).map_err(|error| internal(&error))
-        }
+        Command::CollectChild {
+            root,
+            without_names,
+        } => observe::collect_child(root.as_deref(), !without_names)
+            .map_err(|error| internal(&error)),
         Command::FaultPoints => {
             let mut out = String::new();
             for name in chasqui_base::fault::names() {

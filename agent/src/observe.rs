@@ -17,22 +17,30 @@ use crate::inventory::{self, Inventory, Source};
 use crate::status::Problem;
 
 const CHILD_LIMIT: Duration = Duration::from_secs(180);
+/// How long a child that said everything may take to end.
+const CHILD_END: Duration = Duration::from_secs(5);
 /// Most bytes a child may print: a little more than all sections at their bounds.
 const MAX_CHILD_OUTPUT: u64 = 80 * 1024 * 1024;
 /// Most bytes of sections in one call.
 const MAX_REPORT: usize = 12 * 1024 * 1024;
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 
-/// What the hidden command `collect-child` does: observes and prints the encoded inventory.
-pub fn collect_child(root: Option<&std::path::Path>) -> std::io::Result<()> {
+/// What the hidden command `collect-child` does: observes and prints the length (8 bytes, big endian) and the encoded
+/// inventory. With the length the reader need not wait for the end: a thread that hangs in the kernel keeps the pipe open
+/// after everything was said.
+pub fn collect_child(root: Option<&std::path::Path>, names: bool) -> std::io::Result<()> {
     use std::io::Write as _;
-    let source = match root {
+    let mut source = match root {
         Some(root) => Source::captured(root)?,
         None => Source::live(),
     };
-    let inventory = inventory::collect(&source, clock::now_ms());
+    if !names {
+        source = source.without_names();
+    }
+    let inventory = inventory::encode(&inventory::collect(&source, clock::now_ms()));
     let mut out = std::io::stdout().lock();
-    out.write_all(&inventory::encode(&inventory))?;
+    out.write_all(&(inventory.len() as u64).to_be_bytes())?;
+    out.write_all(&inventory)?;
     out.flush()
 }
 
@@ -64,27 +72,40 @@ pub async fn observe(agent: &Agent) -> Result<Inventory, Problem> {
     if let Some(root) = &agent.config.facts_root {
         command.arg("--root").arg(root);
     }
+    if !agent.config.inventory_names {
+        command.arg("--without-names");
+    }
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
-    let stdout = child
+    let mut stdout = child
         .stdout
         .take()
         .ok_or_else(|| failed("no pipe".to_owned()))?;
     let read = async {
+        let length = match stdout.read_u64().await {
+            Ok(length) => length,
+            // It ended before it said anything: its exit tells why.
+            Err(_) => return Err(std::io::Error::other(child.wait().await?.to_string())),
+        };
+        if length > MAX_CHILD_OUTPUT {
+            return Err(std::io::Error::other(format!("{length} bytes")));
+        }
         let mut bytes = Vec::new();
-        stdout
-            .take(MAX_CHILD_OUTPUT + 1)
-            .read_to_end(&mut bytes)
-            .await?;
-        let status = child.wait().await?;
-        Ok::<_, std::io::Error>((bytes, status))
+        (&mut stdout).take(length).read_to_end(&mut bytes).await?;
+        if (bytes.len() as u64) < length {
+            let status = child.wait().await?;
+            return Err(std::io::Error::other(format!(
+                "{status}, {} of {length} bytes",
+                bytes.len()
+            )));
+        }
+        // One that hangs is ended when it is dropped; what it had to say was said.
+        let _ = tokio::time::timeout(CHILD_END, child.wait()).await;
+        Ok::<_, std::io::Error>(bytes)
     };
-    let (bytes, status) = tokio::time::timeout(CHILD_LIMIT, read)
+    let bytes = tokio::time::timeout(CHILD_LIMIT, read)
         .await
         .map_err(|_| failed(format!("no end after {} s", CHILD_LIMIT.as_secs())))?
         .map_err(|error| failed(error.to_string()))?;
-    if !status.success() || bytes.len() as u64 > MAX_CHILD_OUTPUT {
-        return Err(failed(format!("{status}, {} bytes", bytes.len())));
-    }
     inventory::decode(&bytes).map_err(|error| failed(error.to_string()))
 }
 

@@ -8,72 +8,104 @@
 
 mod inventory_support;
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::collections::BTreeSet;
 
 use chasqui_agent::inventory::linux::smbios::{self, Smbios, kind};
 use chasqui_agent::inventory::{self, Inventory};
+use chasqui_proto::facts;
 use chasqui_proto::v1::{self, UnreadReason};
 use inventory_support::{self as support, MACHINES, Machine, reason, rpm};
 use proptest::prelude::*;
 use prost::Message;
+use prost_reflect::{Kind, MessageDescriptor};
 use serde_json::Value;
 
-/// Names of the API's fields that may be absent, by message.
-static OPTIONAL_FIELDS: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| {
-    let set = prost_types::FileDescriptorSet::decode(chasqui_proto::DESCRIPTOR_SET).unwrap();
-    let messages = set.file.iter().flat_map(|file| &file.message_type);
-    messages
-        .map(|message| {
-            let fields = message.field.iter().filter(|field| field.proto3_optional());
-            let names = fields.map(|field| field.name().to_owned()).collect();
-            (message.name().to_owned(), names)
-        })
-        .collect()
-});
-
-/// Every optional field that is absent without an `unread` entry of its own name.
+/// Every optional field (and every enumeration that says "unspecified") without an `unread` entry of its name. An entry
+/// for a field of a thing in a list names the thing (`disks.disks.sda.serial`), or speaks for all of them
+/// (`devices.pci.driver`).
 fn unexplained(inventory: &Inventory) -> Vec<String> {
     let sections = support::sections(inventory);
+    let whole = facts::descriptor("SectionFacts").unwrap();
     let mut missing = Vec::new();
-    let mut look = |section: &str, place: &str, message: &str, facts: &Value| {
-        let gaps = sections[section]["unread"].as_array().unwrap();
-        for field in &OPTIONAL_FIELDS[message] {
-            let group = format!("{section}{place}.{field}");
-            let told = |gap: &Value| gap.as_str().unwrap().starts_with(&format!("{group}: "));
-            if facts.get(field).is_none() && !gaps.iter().any(told) {
-                missing.push(group);
+    for (section, body) in sections.as_object().unwrap() {
+        let told: BTreeSet<&str> = body["unread"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|gap| gap.as_str().unwrap().split(": ").next().unwrap())
+            .collect();
+        // What a package manager does not record is told once for the manager, not for each of its programs.
+        if told.contains(section.as_str()) || section == "software" {
+            continue;
+        }
+        let Kind::Message(message) = whole.get_field_by_name(section).unwrap().kind() else {
+            panic!("{section} is no message");
+        };
+        let place = Place {
+            full: section.clone(),
+            bare: section.clone(),
+        };
+        absent(&message, &body["facts"], &place, &mut |place| {
+            if !told.contains(place.full.as_str()) && !told.contains(place.bare.as_str()) {
+                missing.push(place.full.clone());
             }
-        }
-    };
-    for (section, message) in [
-        ("identity", "IdentityFacts"),
-        ("hardware", "HardwareFacts"),
-        ("cpu", "CpuFacts"),
-        ("memory", "MemoryFacts"),
-        ("operating_system", "OperatingSystemFacts"),
-    ] {
-        look(section, "", message, &sections[section]["facts"]);
-    }
-    for (section, list, name, message) in [
-        ("memory", "modules", "slot", "MemoryModule"),
-        ("disks", "disks", "name", "Disk"),
-        ("disks", "file_systems", "mount_point", "FileSystem"),
-        ("network", "interfaces", "name", "NetworkInterface"),
-    ] {
-        for item in sections[section]["facts"][list].as_array().unwrap() {
-            let name = item[name].as_str().unwrap_or("unnamed");
-            look(section, &format!(".{list}.{name}"), message, item);
-        }
-    }
-    let cpus = sections["cpu"]["facts"]["cpus"].as_array().unwrap();
-    for (number, cpu) in cpus.iter().enumerate() {
-        look("cpu", &format!(".cpus.{number}"), "Cpu", cpu);
+        });
     }
     // Which disk is the system's is one question for all of them.
     let system_told = reason(inventory, "disks.system").is_some();
     missing.retain(|group| !(group.ends_with(".system") && system_told));
     missing
+}
+
+/// A group's name with the names of things, and without.
+struct Place {
+    full: String,
+    bare: String,
+}
+
+impl Place {
+    fn field(&self, name: &str) -> Self {
+        Self {
+            full: format!("{}.{name}", self.full),
+            bare: format!("{}.{name}", self.bare),
+        }
+    }
+
+    fn thing(&self, name: &str) -> Self {
+        Self {
+            full: format!("{}.{name}", self.full),
+            bare: self.bare.clone(),
+        }
+    }
+}
+
+fn absent(message: &MessageDescriptor, facts: &Value, at: &Place, found: &mut dyn FnMut(&Place)) {
+    const NAMES: &[&str] = &[
+        "name",
+        "slot",
+        "mount_point",
+        "connector",
+        "path",
+        "login",
+        "device",
+    ];
+    for field in message.fields() {
+        let place = at.field(field.name());
+        let value = facts.get(field.name());
+        match (field.kind(), value) {
+            (Kind::Message(inner), Some(Value::Array(things))) => {
+                for (number, thing) in things.iter().enumerate() {
+                    let name = NAMES.iter().find_map(|name| thing.get(*name)?.as_str());
+                    let name = name.map_or_else(|| number.to_string(), str::to_owned);
+                    absent(&inner, thing, &place.thing(&name), found);
+                }
+            }
+            (Kind::Message(inner), Some(one)) => absent(&inner, one, &place, found),
+            (Kind::Enum(_), Some(Value::String(text))) if text == "unspecified" => found(&place),
+            (_, None) if field.supports_presence() => found(&place),
+            _ => {}
+        }
+    }
 }
 
 /// Lists that had entries before and have none now, without a gap that names them.

@@ -2,6 +2,7 @@
 //! codes that errors carry. It knows nothing of storage or rules.
 
 pub mod error;
+pub mod facts;
 
 /// The package `chasqui.v1`.
 #[allow(clippy::all, clippy::pedantic, missing_docs)]

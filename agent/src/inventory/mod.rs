@@ -11,6 +11,7 @@ pub mod bounds;
 mod date;
 pub mod linux;
 mod observation;
+pub mod patience;
 mod render;
 mod source;
 mod summary;
@@ -18,11 +19,13 @@ mod wire;
 mod words;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use chasqui_proto::v1;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
+pub use chasqui_proto::facts::kind_name;
 pub use observation::{Attempt, Notes, Observation, Unreadable, first_of};
 pub use render::{render_facts, render_json};
 pub use source::{CAPTURE_NOTES, Source, Space, Times};
@@ -69,45 +72,76 @@ pub trait Collector: Sync {
     fn collect(&self, source: &Source) -> Observation;
 }
 
-/// Reads every section and the volatile facts. `now_ms` is the time of the observation.
+/// Longest time that one section may take. What hangs (a dying disk, a file server that is gone) costs its own section.
+const SECTION_LIMIT: Duration = Duration::from_secs(30);
+
+/// Reads every section and the volatile facts, each section in a thread of its own. `now_ms` is the time of the
+/// observation.
 pub fn collect(source: &Source, now_ms: i64) -> Inventory {
-    let sections = linux::COLLECTORS
+    let since = Instant::now();
+    let begun: Vec<_> = linux::COLLECTORS
         .iter()
-        .map(|collector| observe(*collector, source, now_ms))
+        .map(|collector| {
+            let source = source.clone();
+            let work = move || observe(*collector, &source, now_ms);
+            (
+                *collector,
+                patience::begin(kind_name(collector.kind()), work),
+            )
+        })
         .collect();
-    Inventory {
-        sections,
-        volatile: linux::volatile::read(source, now_ms),
+    let mut volatile = linux::volatile::read(source, now_ms);
+    let mut sections = Vec::with_capacity(begun.len());
+    for (collector, begun) in begun {
+        let (section, moving) = begun.end(since, SECTION_LIMIT).unwrap_or_else(|why| {
+            let mut notes = Notes::new(collector.kind());
+            notes.unread("", why);
+            (
+                section(collector, None, notes, now_ms),
+                v1::VolatileFacts::default(),
+            )
+        });
+        sections.push(section);
+        // Lists grow, single values are set by one collector alone.
+        if volatile.merge(&*moving.encode_to_vec()).is_err() {
+            debug_assert!(false, "an encoded message decodes");
+        }
     }
+    volatile.disks.sort_by(|a, b| a.name.cmp(&b.name));
+    volatile.batteries.sort_by(|a, b| a.name.cmp(&b.name));
+    Inventory { sections, volatile }
 }
 
-/// The name of a section's kind in group names and JSON: `operating_system`.
-pub fn kind_name(kind: v1::SectionKind) -> &'static str {
-    match kind {
-        v1::SectionKind::Unspecified => "unspecified",
-        v1::SectionKind::Identity => "identity",
-        v1::SectionKind::Hardware => "hardware",
-        v1::SectionKind::Cpu => "cpu",
-        v1::SectionKind::Memory => "memory",
-        v1::SectionKind::Disks => "disks",
-        v1::SectionKind::Network => "network",
-        v1::SectionKind::OperatingSystem => "operating_system",
-        v1::SectionKind::Software => "software",
-    }
-}
-
-fn observe(collector: &dyn Collector, source: &Source, now_ms: i64) -> v1::Section {
-    let kind = collector.kind();
+fn observe(
+    collector: &dyn Collector,
+    source: &Source,
+    now_ms: i64,
+) -> (v1::Section, v1::VolatileFacts) {
     // A defect in one collector must cost one section, not the machine's whole inventory.
     let observed = catch_unwind(AssertUnwindSafe(|| collector.collect(source)));
-    let (facts, notes) = match observed {
-        Ok(observation) => (Some(observation.facts), observation.notes),
+    match observed {
+        Ok(seen) => (
+            section(collector, Some(seen.facts), seen.notes, now_ms),
+            seen.volatile,
+        ),
         Err(_) => {
-            let mut notes = Notes::new(kind);
+            let mut notes = Notes::new(collector.kind());
             notes.unread("", Unreadable::io("the collector failed; please report it"));
-            (None, notes)
+            (
+                section(collector, None, notes, now_ms),
+                v1::VolatileFacts::default(),
+            )
         }
-    };
+    }
+}
+
+fn section(
+    collector: &dyn Collector,
+    facts: Option<v1::section_facts::Facts>,
+    notes: Notes,
+    now_ms: i64,
+) -> v1::Section {
+    let kind = collector.kind();
     let (unread, provenance) = notes.finish();
     let mut encoded = v1::SectionFacts {
         facts,

@@ -13,6 +13,20 @@ pub struct Observation {
     pub facts: v1::section_facts::Facts,
     /// Provenance and what could not be read.
     pub notes: Notes,
+    /// What changes by itself and was read on the way (a disk's hours, a battery's charge), so that nothing is read
+    /// twice. Joined with what the others read.
+    pub volatile: v1::VolatileFacts,
+}
+
+impl Observation {
+    /// Facts with their notes, and nothing that changes by itself.
+    pub fn new(facts: v1::section_facts::Facts, notes: Notes) -> Self {
+        Self {
+            facts,
+            notes,
+            volatile: v1::VolatileFacts::default(),
+        }
+    }
 }
 
 /// Why something could not be read.
@@ -43,6 +57,11 @@ impl Unreadable {
     /// More than a bound allows.
     pub fn too_large(detail: impl Into<String>) -> Self {
         Self::new(v1::UnreadReason::TooLarge, detail)
+    }
+
+    /// No answer in time.
+    pub fn time_limit(detail: impl Into<String>) -> Self {
+        Self::new(v1::UnreadReason::TimeLimit, detail)
     }
 
     /// The system failed while reading.

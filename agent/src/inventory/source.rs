@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
@@ -22,10 +23,11 @@ const MAX_LINE_BYTES: usize = 4_096;
 const MAX_ENTRIES: usize = 100_000;
 const CAPTURE: &str = "a captured tree has no system calls";
 
-/// The machine facts are read from.
-#[derive(Debug)]
+/// The machine facts are read from. Clones share the tree.
+#[derive(Clone, Debug)]
 pub struct Source {
-    tree: Option<Captured>,
+    tree: Option<Arc<Captured>>,
+    names: bool,
 }
 
 #[derive(Debug)]
@@ -71,7 +73,10 @@ pub struct Space {
 impl Source {
     /// The running machine.
     pub fn live() -> Self {
-        Self { tree: None }
+        Self {
+            tree: None,
+            names: true,
+        }
     }
 
     /// A captured tree. Needs Linux 5.6 or later (`openat2`), which keeps links inside the tree.
@@ -82,10 +87,11 @@ impl Source {
             Mode::empty(),
         )?;
         let bare = Self {
-            tree: Some(Captured {
+            tree: Some(Arc::new(Captured {
                 root,
                 notes: CaptureNotes::default(),
-            }),
+            })),
+            names: true,
         };
         let notes = match bare.bytes(&format!("/{CAPTURE_NOTES}"), MAX_NOTES_BYTES) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
@@ -97,9 +103,22 @@ impl Source {
             Err(why) if why.is_no_source() => CaptureNotes::default(),
             Err(why) => return Err(io::Error::other(why.detail)),
         };
+        let tree = bare.tree.and_then(Arc::into_inner);
         Ok(Self {
-            tree: bare.tree.map(|tree| Captured { notes, ..tree }),
+            tree: tree.map(|tree| Arc::new(Captured { notes, ..tree })),
+            names: true,
         })
+    }
+
+    /// Leaves out the names of people: accounts, who is logged in, who was last.
+    pub fn without_names(mut self) -> Self {
+        self.names = false;
+        self
+    }
+
+    /// Whether names of people are read.
+    pub fn with_names(&self) -> bool {
+        self.names
     }
 
     /// True for the running machine.

@@ -1,7 +1,7 @@
 //! The few facts that tell a person which machine this is.
 
 use chasqui_proto::v1;
-use v1::SectionKind as Kind;
+
 use v1::section_facts::Facts;
 
 use super::Inventory;
@@ -53,16 +53,7 @@ pub struct SystemDisk {
 /// Picks the summary out of an inventory.
 pub fn summary(inventory: &Inventory) -> Summary {
     let mut summary = Summary::default();
-    for kind in [
-        Kind::Identity,
-        Kind::Hardware,
-        Kind::Cpu,
-        Kind::Memory,
-        Kind::Disks,
-        Kind::Network,
-        Kind::OperatingSystem,
-        Kind::Software,
-    ] {
+    for kind in chasqui_proto::facts::KINDS {
         let Some(section) = inventory.facts(kind) else {
             continue;
         };
@@ -100,7 +91,8 @@ pub fn summary(inventory: &Inventory) -> Summary {
             }
             Some(Facts::OperatingSystem(facts)) => summary.operating_system = facts.name,
             Some(Facts::Software(facts)) => summary.programs = facts.items.len(),
-            Some(Facts::Network(_)) | None => {}
+            // Of use in full alone.
+            Some(_) | None => {}
         }
     }
     summary

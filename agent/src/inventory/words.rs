@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use chasqui_base::text::Lang;
+use chasqui_proto::facts::{self, words as names};
 use chasqui_proto::v1;
-use v1::SectionKind as Kind;
+use serde_json::Value;
 use v1::section_facts::Facts;
 
-use super::{Inventory, kind_name};
+use super::{Inventory, bounds, kind_name};
 
 const LABEL_WIDTH: usize = 26;
 
@@ -32,37 +33,15 @@ pub fn render_text(inventory: &Inventory, lang: Lang) -> String {
             .iter()
             .map(|unread| (unread.group.clone(), unread.reason()))
             .collect();
-        gaps.extend(decoded.unread);
-        page.title(kind);
+        page.heading(names::section(kind, lang));
         if let Some(facts) = &decoded.facts {
-            page.facts(facts);
+            page.facts(facts, &decoded);
         }
+        gaps.extend(decoded.unread);
     }
     page.volatile(&inventory.volatile);
     page.gaps(&gaps);
     page.out
-}
-
-/// Why something is missing, for people.
-pub fn reason_text(reason: v1::UnreadReason, lang: Lang) -> &'static str {
-    match reason {
-        v1::UnreadReason::Unspecified => lang.pick("sin motivo", "no reason given"),
-        v1::UnreadReason::NoSource => {
-            lang.pick("la máquina no lo dice", "the machine does not say")
-        }
-        v1::UnreadReason::Permission => {
-            lang.pick("sin permiso para leerlo", "no permission to read it")
-        }
-        v1::UnreadReason::Malformed => {
-            lang.pick("la fuente está dañada", "the source makes no sense")
-        }
-        v1::UnreadReason::Io => lang.pick("error de lectura", "read error"),
-        v1::UnreadReason::TimeLimit => lang.pick("tardó demasiado", "took too long"),
-        v1::UnreadReason::TooLarge => lang.pick("demasiado grande", "too large"),
-        v1::UnreadReason::Placeholder => {
-            lang.pick("texto de relleno del fabricante", "maker's placeholder")
-        }
-    }
 }
 
 struct Page {
@@ -73,26 +52,10 @@ struct Page {
 }
 
 impl Page {
-    fn title(&mut self, kind: Kind) {
-        let name = match kind {
-            Kind::Unspecified => ("Otros", "Other"),
-            Kind::Identity => ("Identidad", "Identity"),
-            Kind::Hardware => ("Equipo", "Hardware"),
-            Kind::Cpu => ("Procesador", "Processor"),
-            Kind::Memory => ("Memoria", "Memory"),
-            Kind::Disks => ("Discos", "Disks"),
-            Kind::Network => ("Red", "Network"),
-            Kind::OperatingSystem => ("Sistema operativo", "Operating system"),
-            Kind::Software => ("Programas", "Software"),
-        };
-        self.heading(name.0, name.1);
-    }
-
-    fn heading(&mut self, es: &str, en: &str) {
+    fn heading(&mut self, title: &str) {
         if !self.out.is_empty() {
             self.out.push('\n');
         }
-        let title = self.lang.pick(es, en);
         self.line(title);
     }
 
@@ -110,13 +73,13 @@ impl Page {
                 .copied()
                 .unwrap_or_default();
             let unknown = self.lang.pick("no observado", "not observed");
-            format!("{unknown} ({})", reason_text(reason, self.lang))
+            format!("{unknown} ({})", names::reason(reason, self.lang))
         });
         let label = self.lang.pick(es, en);
         let _ = writeln!(self.out, "  {label:<LABEL_WIDTH$}{value}");
     }
 
-    fn facts(&mut self, facts: &Facts) {
+    fn facts(&mut self, facts: &Facts, section: &v1::SectionFacts) {
         match facts {
             Facts::Identity(facts) => self.identity(facts),
             Facts::Hardware(facts) => self.hardware(facts),
@@ -126,6 +89,78 @@ impl Page {
             Facts::Network(facts) => self.network(facts),
             Facts::OperatingSystem(facts) => self.operating_system(facts),
             Facts::Software(facts) => self.software(facts),
+            // Of use to the list of programs alone.
+            Facts::SoftwareDates(facts) => {
+                self.row(
+                    ("Días distintos", "Distinct days"),
+                    "days",
+                    Some(facts.days.len().to_string()),
+                );
+            }
+            _ => self.named(&facts::facts_json(section)),
+        }
+    }
+
+    /// A section by the names of its fields: one line for each fact and for each thing of a list.
+    fn named(&mut self, facts: &Value) {
+        let Some(map) = facts.as_object() else {
+            return;
+        };
+        for (name, value) in map {
+            let label = names::field(name, self.lang).to_owned();
+            match value {
+                Value::Array(items) if items.is_empty() => {}
+                Value::Array(items) if items.iter().all(Value::is_object) => {
+                    self.line(&format!("  {label}"));
+                    for item in items {
+                        let text = self.described(item);
+                        self.line(&format!("    {text}"));
+                    }
+                }
+                Value::Null => {}
+                value => {
+                    let text = self.described(value);
+                    let _ = writeln!(self.out, "  {label:<LABEL_WIDTH$}{text}");
+                }
+            }
+        }
+    }
+
+    /// A value in one line: a thing begins with its name, its other facts follow with theirs.
+    fn described(&self, value: &Value) -> String {
+        match value {
+            Value::Null => String::new(),
+            Value::Bool(yes) => self.yes_no(*yes),
+            Value::String(text) => bounds::clip(text, 120),
+            Value::Number(number) => number.to_string(),
+            Value::Array(items) => {
+                let items: Vec<String> = items.iter().map(|item| self.described(item)).collect();
+                items.join(", ")
+            }
+            Value::Object(map) => {
+                const TITLES: &[&str] = &["name", "connector", "login", "device", "path", "slot"];
+                let title = TITLES.iter().find(|title| map.contains_key(**title));
+                let mut parts = Vec::new();
+                if let Some(value) = title.and_then(|title| map.get(*title)) {
+                    parts.push(self.described(value));
+                }
+                for (name, value) in map {
+                    // The bytes of an EDID tell a person nothing.
+                    let empty = value.as_array().is_some_and(Vec::is_empty);
+                    if title.is_some_and(|title| title == name) || name == "edid" || empty {
+                        continue;
+                    }
+                    let label = names::field(name, self.lang);
+                    parts.push(match value {
+                        Value::Object(_) => format!("{label} ({})", self.described(value)),
+                        Value::Number(bytes) if name.ends_with("_bytes") => {
+                            format!("{label} {}", binary(bytes.as_u64().unwrap_or_default()))
+                        }
+                        value => format!("{label} {}", self.described(value)),
+                    });
+                }
+                parts.join("; ")
+            }
         }
     }
 
@@ -323,7 +358,10 @@ impl Page {
     }
 
     fn volatile(&mut self, v: &v1::VolatileFacts) {
-        self.heading("Al momento de leer", "At the time of reading");
+        self.heading(
+            self.lang
+                .pick("Al momento de leer", "At the time of reading"),
+        );
         self.section = "volatile";
         let minutes = v.uptime_s.map(|seconds| {
             let minutes = seconds / 60;
@@ -350,12 +388,12 @@ impl Page {
         if gaps.is_empty() {
             return;
         }
-        self.heading("No se pudo leer", "Could not be read");
+        self.heading(self.lang.pick("No se pudo leer", "Could not be read"));
         for gap in gaps {
             let text = format!(
                 "  {}: {} ({})",
                 gap.group,
-                reason_text(gap.reason(), self.lang),
+                names::reason(gap.reason(), self.lang),
                 gap.detail
             );
             self.line(&text);

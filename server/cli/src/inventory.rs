@@ -1,6 +1,7 @@
 //! What was observed of a machine, for people and scripts. A fact that is missing is shown as not observed with its
 //! reason, never as absent.
 
+use chasqui_proto::facts::{self, words};
 use chasqui_proto::v1;
 use chasqui_proto::v1::section_facts::Facts;
 use prost::Message as _;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, call};
 use crate::failure::{Exit, Failure, Outcome};
-use crate::output::{Screen, Tone, bytes_text, clean, enum_name};
+use crate::output::{Screen, Tone, bytes_text, clean};
 
 /// Decoded sections of one device.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +86,7 @@ impl Inventory {
         let not_observed = screen.say("no observado", "not observed");
         match unread {
             Some(unread) => {
-                let reason = unread_text(screen, unread.reason());
+                let reason = words::reason(unread.reason(), screen.lang);
                 if unread.detail.is_empty() {
                     format!("{not_observed}: {reason}")
                 } else {
@@ -212,46 +213,6 @@ fn disk_text(screen: &Screen, disk: &v1::Disk) -> String {
     format!("{} {size} {kind}", clean(&disk.name))
 }
 
-fn unread_text(screen: &Screen, reason: v1::UnreadReason) -> &'static str {
-    use v1::UnreadReason as R;
-    let (es, en) = match reason {
-        R::Unspecified => ("sin motivo", "no reason given"),
-        R::NoSource => (
-            "la máquina no tiene esa fuente",
-            "the machine has no such source",
-        ),
-        R::Permission => ("sin permiso", "no permission"),
-        R::Malformed => (
-            "la fuente no se entiende",
-            "the source cannot be understood",
-        ),
-        R::Io => ("error de lectura", "reading failed"),
-        R::TimeLimit => ("tardó demasiado", "it took too long"),
-        R::TooLarge => ("demasiado grande", "too large"),
-        R::Placeholder => (
-            "el fabricante dejó un texto de relleno",
-            "the maker left a placeholder",
-        ),
-    };
-    screen.lang.pick(es, en)
-}
-
-fn kind_text(screen: &Screen, kind: v1::SectionKind) -> &'static str {
-    use v1::SectionKind as K;
-    let (es, en) = match kind {
-        K::Unspecified => ("otra", "other"),
-        K::Identity => ("identidad", "identity"),
-        K::Hardware => ("equipo", "hardware"),
-        K::Cpu => ("procesador", "processor"),
-        K::Memory => ("memoria", "memory"),
-        K::Disks => ("discos", "disks"),
-        K::Network => ("red", "network"),
-        K::OperatingSystem => ("sistema operativo", "operating system"),
-        K::Software => ("programas", "programs"),
-    };
-    screen.lang.pick(es, en)
-}
-
 /// The inventory for people.
 pub fn render(screen: &Screen, inventory: &Inventory, software: bool) -> String {
     let mut out = format!(
@@ -288,7 +249,7 @@ pub fn render(screen: &Screen, inventory: &Inventory, software: bool) -> String 
         .iter()
         .map(|(section, facts)| {
             vec![
-                kind_text(screen, section.kind()).to_owned(),
+                words::section(section.kind(), screen.lang).to_owned(),
                 screen.time(section.observed_at_ms),
                 hex::encode(&section.digest).chars().take(12).collect(),
                 facts.unread.len().to_string(),
@@ -311,8 +272,8 @@ pub fn render(screen: &Screen, inventory: &Inventory, software: bool) -> String 
             out.push_str(&format!(
                 "  {} — {} ({}): {}\n",
                 clean(&unread.group),
-                unread_text(screen, unread.reason()),
-                kind_text(screen, section.kind()),
+                words::reason(unread.reason(), screen.lang),
+                words::section(section.kind(), screen.lang),
                 clean(&unread.detail)
             ));
         }
@@ -374,166 +335,24 @@ fn network(screen: &Screen, inventory: &Inventory) -> String {
     inventory.why(screen, v1::SectionKind::Network, "network")
 }
 
-/// The inventory for scripts: sections with their facts, provenance and what was not read.
+/// The inventory for scripts: sections with their facts, provenance and what was not read. Programs are only counted
+/// unless they are asked for.
 pub fn to_json(inventory: &Inventory, software: bool) -> Value {
     let sections: Vec<Value> = inventory
         .sections
         .iter()
-        .map(|(section, facts)| {
-            json!({
-                "kind": enum_name(section.kind().as_str_name(), "SECTION_KIND_"),
-                "digest": hex::encode(&section.digest),
-                "observed_at_ms": section.observed_at_ms,
-                "changed_at_ms": section.changed_at_ms,
-                "collector_version": section.collector_version,
-                "facts": facts_json(facts, software),
-                "unread": facts.unread.iter().map(|u| json!({
-                    "group": u.group,
-                    "reason": enum_name(u.reason().as_str_name(), "UNREAD_REASON_"),
-                    "detail": u.detail,
-                })).collect::<Vec<_>>(),
-                "provenance": section.provenance.iter().map(|p| json!({
-                    "group": p.group,
-                    "source": p.source,
-                })).collect::<Vec<_>>(),
-            })
+        .map(|(section, decoded)| {
+            let mut value = facts::section_json(section, decoded);
+            if let (Some(Facts::Software(list)), false) = (&decoded.facts, software)
+                && let Some(map) = value.as_object_mut()
+            {
+                map.insert("facts".to_owned(), json!({ "count": list.items.len() }));
+            }
+            value
         })
         .collect();
-    let volatile = inventory.volatile.as_ref().map(|v| {
-        json!({
-            "observed_at_ms": v.observed_at_ms,
-            "boot_id": v.boot_id,
-            "uptime_s": v.uptime_s,
-            "memory_available_bytes": v.memory_available_bytes,
-            "free_space": v.free_space.iter().map(|f| json!({
-                "mount_point": f.mount_point,
-                "free_bytes": f.free_bytes,
-            })).collect::<Vec<_>>(),
-        })
-    });
+    let volatile = inventory.volatile.as_ref().map(facts::volatile_json);
     json!({ "sections": sections, "volatile": volatile })
-}
-
-fn facts_json(facts: &v1::SectionFacts, software: bool) -> Value {
-    match &facts.facts {
-        None => Value::Null,
-        Some(Facts::Identity(f)) => json!({
-            "smbios_uuid": f.smbios_uuid,
-            "system_serial": f.system_serial,
-            "board_serial": f.board_serial,
-            "chassis_serial": f.chassis_serial,
-            "asset_tag": f.asset_tag,
-            "machine_id_sha256": f.machine_id_sha256,
-            "host_name": f.host_name,
-            "domain_name": f.domain_name,
-        }),
-        Some(Facts::Hardware(f)) => json!({
-            "manufacturer": f.manufacturer,
-            "model": f.model,
-            "product_version": f.product_version,
-            "product_family": f.product_family,
-            "sku": f.sku,
-            "board_manufacturer": f.board_manufacturer,
-            "board_model": f.board_model,
-            "chassis_type": f.chassis_type,
-            "firmware_vendor": f.firmware_vendor,
-            "firmware_version": f.firmware_version,
-            "firmware_date": f.firmware_date,
-            "uefi": f.uefi,
-            "virtualization": f.virtualization,
-        }),
-        Some(Facts::Cpu(f)) => json!({
-            "sockets": f.sockets,
-            "cores": f.cores,
-            "threads": f.threads,
-            "architecture": f.architecture,
-            "cpus": f.cpus.iter().map(|c| json!({
-                "vendor": c.vendor,
-                "model_name": c.model_name,
-                "cores": c.cores,
-                "threads": c.threads,
-                "max_mhz": c.max_mhz,
-                "features": c.features,
-            })).collect::<Vec<_>>(),
-        }),
-        Some(Facts::Memory(f)) => json!({
-            "visible_bytes": f.visible_bytes,
-            "installed_bytes": f.installed_bytes,
-            "slots": f.slots,
-            "swap_bytes": f.swap_bytes,
-            "modules": f.modules.iter().map(|m| json!({
-                "slot": m.slot,
-                "size_bytes": m.size_bytes,
-                "type": m.r#type,
-                "speed_mts": m.speed_mts,
-                "manufacturer": m.manufacturer,
-                "part_number": m.part_number,
-                "serial": m.serial,
-            })).collect::<Vec<_>>(),
-        }),
-        Some(Facts::Disks(f)) => json!({
-            "disks": f.disks.iter().map(|d| json!({
-                "name": d.name,
-                "model": d.model,
-                "serial": d.serial,
-                "size_bytes": d.size_bytes,
-                "bus": d.bus,
-                "kind": match d.kind() {
-                    v1::DiskKind::Unspecified => Value::Null,
-                    kind => json!(enum_name(kind.as_str_name(), "DISK_KIND_")),
-                },
-                "removable": d.removable,
-                "system": d.system,
-            })).collect::<Vec<_>>(),
-            "file_systems": f.file_systems.iter().map(|s| json!({
-                "mount_point": s.mount_point,
-                "device": s.device,
-                "type": s.r#type,
-                "size_bytes": s.size_bytes,
-            })).collect::<Vec<_>>(),
-        }),
-        Some(Facts::Network(f)) => json!({
-            "interfaces": f.interfaces.iter().map(|i| json!({
-                "name": i.name,
-                "mac": i.mac,
-                "type": i.r#type,
-                "addresses": i.addresses,
-                "mtu": i.mtu,
-                "up": i.up,
-                "speed_mbps": i.speed_mbps,
-            })).collect::<Vec<_>>(),
-            "dns_servers": f.dns_servers,
-            "default_gateways": f.default_gateways,
-        }),
-        Some(Facts::OperatingSystem(f)) => json!({
-            "family": f.family,
-            "product": f.product,
-            "name": f.name,
-            "version": f.version,
-            "codename": f.codename,
-            "edition": f.edition,
-            "kernel": f.kernel,
-            "architecture": f.architecture,
-            "installed_on": f.installed_on,
-        }),
-        Some(Facts::Software(f)) => {
-            let items = software.then(|| {
-                f.items
-                    .iter()
-                    .map(|i| {
-                        json!({
-                            "name": i.name,
-                            "version": i.version,
-                            "architecture": i.architecture,
-                            "source": i.source,
-                            "publisher": i.publisher,
-                        })
-                    })
-                    .collect::<Vec<_>>()
-            });
-            json!({ "count": f.items.len(), "items": items })
-        }
-    }
 }
 
 #[cfg(test)]

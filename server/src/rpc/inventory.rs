@@ -2,6 +2,7 @@
 //! it is asked only for content nobody has reported yet. What changes by the minute travels apart and has no history.
 
 mod columns;
+mod terms;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use chasqui_base::clock::now_ms;
 use chasqui_base::fault_point;
 use chasqui_domain::ids::DeviceId;
 use chasqui_proto::error::{bad_field, status};
+use chasqui_proto::facts::{self, kind_name, kind_of_name};
 use chasqui_proto::v1::{self, SectionKind, section_facts::Facts};
 use chasqui_store::event::{self, NewEvent};
 use chasqui_store::request::idempotent;
@@ -32,7 +34,7 @@ const MAX_CALL_BYTES: usize = 16 * 1024 * 1024;
 /// Most bytes of what changes by the minute.
 const MAX_VOLATILE_BYTES: usize = 64 * 1024;
 /// Most entries of provenance, and of what could not be read.
-const MAX_GROUPS: usize = 256;
+const MAX_GROUPS: usize = 500;
 /// Most programs of the software section.
 const MAX_SOFTWARE: usize = 20_000;
 
@@ -40,26 +42,11 @@ const MAX_SOFTWARE: usize = 20_000;
 #[derive(Clone)]
 pub struct Service(pub Context);
 
-/// The name of a kind in the store and in messages.
-pub fn kind_name(kind: SectionKind) -> Option<&'static str> {
-    Some(match kind {
-        SectionKind::Unspecified => return None,
-        SectionKind::Identity => "identity",
-        SectionKind::Hardware => "hardware",
-        SectionKind::Cpu => "cpu",
-        SectionKind::Memory => "memory",
-        SectionKind::Disks => "disks",
-        SectionKind::Network => "network",
-        SectionKind::OperatingSystem => "operating_system",
-        SectionKind::Software => "software",
-    })
-}
-
-fn kind_of(name: &str) -> SectionKind {
-    (1..=8)
-        .filter_map(|number| SectionKind::try_from(number).ok())
-        .find(|kind| kind_name(*kind) == Some(name))
-        .unwrap_or_default()
+/// A kind this coordinator knows.
+fn known(kind: i32) -> Option<SectionKind> {
+    SectionKind::try_from(kind)
+        .ok()
+        .filter(|kind| facts::KINDS.contains(kind))
 }
 
 /// Takes note of what a device shows now, and says which sections it has to send: those whose facts nobody has
@@ -82,7 +69,7 @@ pub async fn offer(
     let mut offered = BTreeMap::new();
     for section in &request.sections {
         // A newer agent may have sections this coordinator does not know: it is not asked for them.
-        let Some(name) = SectionKind::try_from(section.kind).ok().and_then(kind_name) else {
+        let Some(name) = known(section.kind).map(kind_name) else {
             continue;
         };
         if section.digest.len() != 32 {
@@ -127,7 +114,7 @@ pub async fn offer(
                     )?;
                     changed.push((*kind, digest.clone()));
                 } else {
-                    wanted.push(i32::from(kind_of(kind)));
+                    wanted.push(i32::from(kind_of_name(kind).unwrap_or_default()));
                 }
             }
             record(tx, &device_id, &changed, now_ms)?;
@@ -258,6 +245,15 @@ fn record(
             personal: None,
         },
     )?;
+    for (kind, digest) in changed {
+        let Some(section) = kind_of_name(kind).filter(|kind| terms::has_terms(*kind)) else {
+            continue;
+        };
+        let content = store::content(tx, kind, digest)?;
+        let facts = content.and_then(|bytes| v1::SectionFacts::decode(bytes.as_slice()).ok());
+        let facts = facts.and_then(|facts| facts.facts);
+        terms::refresh(tx, device_id, section, facts.as_ref())?;
+    }
     if changed
         .iter()
         .any(|(kind, _)| matches!(*kind, "identity" | "hardware" | "operating_system"))
@@ -268,9 +264,8 @@ fn record(
 }
 
 fn check_section(section: v1::Section, now_ms: i64) -> Result<Checked, Status> {
-    let kind = SectionKind::try_from(section.kind)
-        .ok()
-        .and_then(kind_name)
+    let kind = known(section.kind)
+        .map(kind_name)
         .ok_or_else(|| bad_field("sections.kind", "names no section this coordinator knows"))?;
     let refuse = |reason: &str, problem: String| {
         Err(status(
@@ -289,8 +284,8 @@ fn check_section(section: v1::Section, now_ms: i64) -> Result<Checked, Status> {
             "the digest is not the SHA-256 of the facts: observe and send again".to_owned(),
         );
     }
-    let facts = match v1::SectionFacts::decode(section.facts.clone()) {
-        Ok(facts) => facts,
+    let read = match v1::SectionFacts::decode(section.facts.clone()) {
+        Ok(read) => read,
         Err(error) => {
             return refuse(
                 "SECTION_MALFORMED",
@@ -298,8 +293,8 @@ fn check_section(section: v1::Section, now_ms: i64) -> Result<Checked, Status> {
             );
         }
     };
-    match facts.facts.as_ref().map(kind_of_facts) {
-        Some(of) if kind_name(of) == Some(kind) => {}
+    match read.facts.as_ref().map(facts::kind_of) {
+        Some(of) if kind_name(of) == kind => {}
         Some(_) => {
             return refuse(
                 "SECTION_MALFORMED",
@@ -307,7 +302,7 @@ fn check_section(section: v1::Section, now_ms: i64) -> Result<Checked, Status> {
             );
         }
         // Nothing at all could be read; `unread` says why.
-        None if !facts.unread.is_empty() => {}
+        None if !read.unread.is_empty() => {}
         None => {
             return refuse(
                 "SECTION_MALFORMED",
@@ -315,7 +310,7 @@ fn check_section(section: v1::Section, now_ms: i64) -> Result<Checked, Status> {
             );
         }
     }
-    if let Some(problem) = out_of_bounds(&facts, &section.provenance) {
+    if let Some(problem) = out_of_bounds(&read, &section.provenance) {
         return refuse("SECTION_MALFORMED", problem.to_owned());
     }
     let provenance = v1::Section {
@@ -357,19 +352,6 @@ fn out_of_bounds(facts: &v1::SectionFacts, provenance: &[v1::Provenance]) -> Opt
     }
 }
 
-fn kind_of_facts(facts: &Facts) -> SectionKind {
-    match facts {
-        Facts::Identity(_) => SectionKind::Identity,
-        Facts::Hardware(_) => SectionKind::Hardware,
-        Facts::Cpu(_) => SectionKind::Cpu,
-        Facts::Memory(_) => SectionKind::Memory,
-        Facts::Disks(_) => SectionKind::Disks,
-        Facts::Network(_) => SectionKind::Network,
-        Facts::OperatingSystem(_) => SectionKind::OperatingSystem,
-        Facts::Software(_) => SectionKind::Software,
-    }
-}
-
 #[tonic::async_trait]
 impl v1::inventory_service_server::InventoryService for Service {
     async fn get_inventory(
@@ -380,10 +362,7 @@ impl v1::inventory_service_server::InventoryService for Service {
         let device: DeviceId = check::id("device_id", &body.device_id)?;
         let mut kinds = Vec::new();
         for kind in &body.kinds {
-            let kind = SectionKind::try_from(*kind)
-                .ok()
-                .filter(|kind| kind_name(*kind).is_some());
-            kinds.push(kind.ok_or_else(|| bad_field("kinds", "names no section"))?);
+            kinds.push(known(*kind).ok_or_else(|| bad_field("kinds", "names no section"))?);
         }
         let answer = self
             .0
@@ -415,7 +394,7 @@ impl v1::inventory_service_server::InventoryService for Service {
 fn shown(section: store::DeviceSection) -> v1::Section {
     let from = v1::Section::decode(section.provenance.as_slice()).unwrap_or_default();
     v1::Section {
-        kind: kind_of(&section.kind).into(),
+        kind: kind_of_name(&section.kind).unwrap_or_default().into(),
         digest: hex::decode(&section.digest).unwrap_or_default().into(),
         facts: section.facts.into(),
         provenance: from.provenance,

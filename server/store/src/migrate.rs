@@ -26,7 +26,10 @@ macro_rules! migration {
 }
 
 /// In order. To change the schema add a file per engine and a line here; never edit a file that was released.
-const MIGRATIONS: &[Migration] = &[migration!(1, "0001_foundation")];
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "0001_foundation"),
+    migration!(2, "0002_device_terms"),
+];
 
 impl Migration {
     fn text(&self, engine: Engine) -> &'static str {

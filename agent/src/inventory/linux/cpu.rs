@@ -127,10 +127,7 @@ impl Collector for Cpu {
                 }
             }
         }
-        Observation {
-            facts: Facts::Cpu(facts),
-            notes,
-        }
+        Observation::new(Facts::Cpu(facts), notes)
     }
 }
 

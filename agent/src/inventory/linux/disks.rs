@@ -65,10 +65,7 @@ impl Collector for Disks {
             disks,
             file_systems: filesystems::read(source, &mut notes),
         };
-        Observation {
-            facts: Facts::Disks(facts),
-            notes,
-        }
+        Observation::new(Facts::Disks(facts), notes)
     }
 }
 
@@ -175,6 +172,7 @@ fn disk(
         model,
         bus,
         removable,
+        ..v1::Disk::default()
     }
 }
 

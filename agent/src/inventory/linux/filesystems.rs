@@ -92,6 +92,7 @@ pub fn read(source: &Source, notes: &mut Notes) -> Vec<v1::FileSystem> {
                 mount_point: bounds::clean(&mount.mount_point),
                 device: bounds::clean(&mount.device),
                 r#type: bounds::clean(&mount.fs_type),
+                ..v1::FileSystem::default()
             }
         })
         .collect()

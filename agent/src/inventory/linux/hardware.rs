@@ -106,10 +106,7 @@ impl Collector for Hardware {
         if let Some(fault) = firmware.table.ok().and_then(|table| table.fault()) {
             notes.unread("smbios", fault);
         }
-        Observation {
-            facts: Facts::Hardware(facts),
-            notes,
-        }
+        Observation::new(Facts::Hardware(facts), notes)
     }
 }
 

@@ -60,10 +60,7 @@ impl Collector for Identity {
         if let Some(fault) = firmware.table.ok().and_then(|table| table.fault()) {
             notes.unread("smbios", fault);
         }
-        Observation {
-            facts: Facts::Identity(facts),
-            notes,
-        }
+        Observation::new(Facts::Identity(facts), notes)
     }
 }
 

@@ -137,10 +137,7 @@ impl Collector for Memory {
                 }
             }
         }
-        Observation {
-            facts: Facts::Memory(facts),
-            notes,
-        }
+        Observation::new(Facts::Memory(facts), notes)
     }
 }
 
@@ -250,6 +247,7 @@ fn add_module(found: &mut Modules, device: &Structure) {
         part_number: found.part(&slot, "part_number", text(0x1a)),
         serial: found.part(&slot, "serial", text(0x18)),
         slot: found.part(&None, "slot", slot.clone().ok_or_else(|| silent("slot"))),
+        ..v1::MemoryModule::default()
     };
     found.modules.push(module);
 }
@@ -302,6 +300,7 @@ fn from_udev(source: &Source) -> Result<Modules, Unreadable> {
                     Unreadable::no_source(format!("{}: no locator", udev::DMI_ENTRY))
                 }),
             ),
+            ..v1::MemoryModule::default()
         };
         found.modules.push(module);
     }

@@ -64,11 +64,9 @@ impl Collector for Network {
             interfaces: interfaces(source, &mut addresses, &mut notes),
             dns_servers: dns_servers(source, &mut notes),
             default_gateways: gateways(source, &mut notes),
+            ..v1::NetworkFacts::default()
         };
-        Observation {
-            facts: Facts::Network(facts),
-            notes,
-        }
+        Observation::new(Facts::Network(facts), notes)
     }
 }
 
@@ -162,6 +160,7 @@ fn interface(
         mtu,
         up,
         name: bounds::clean(&name),
+        ..v1::NetworkInterface::default()
     }
 }
 

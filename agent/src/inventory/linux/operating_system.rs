@@ -87,11 +87,9 @@ impl Collector for OperatingSystem {
             kernel,
             architecture: notes.take("architecture", "uname(2)", source.machine()),
             installed_on: installed_on(source, &mut notes),
+            ..v1::OperatingSystemFacts::default()
         };
-        Observation {
-            facts: Facts::OperatingSystem(facts),
-            notes,
-        }
+        Observation::new(Facts::OperatingSystem(facts), notes)
     }
 }
 

@@ -27,7 +27,16 @@ pub fn read(source: &Source, now_ms: i64) -> v1::VolatileFacts {
             .ok()
             .and_then(|text| memory::meminfo_bytes(&text, "MemAvailable").ok()),
         free_space,
+        booted_at_ms: booted_at_ms(source),
+        ..v1::VolatileFacts::default()
     }
+}
+
+/// When the kernel started, to the second; `btime` is corrected with the clock, unlike now minus uptime.
+fn booted_at_ms(source: &Source) -> Option<i64> {
+    let text = source.text("/proc/stat", 1 << 20).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("btime "))?;
+    line.trim().parse::<i64>().ok()?.checked_mul(1_000)
 }
 
 fn uptime(source: &Source) -> Option<u64> {

@@ -88,10 +88,7 @@ impl Collector for Software {
             notes.unread("items", Unreadable::too_large(why));
             items.truncate(MAX_ITEMS);
         }
-        Observation {
-            facts: Facts::Software(v1::SoftwareFacts { items }),
-            notes,
-        }
+        Observation::new(Facts::Software(v1::SoftwareFacts { items }), notes)
     }
 }
 
