@@ -6,6 +6,7 @@ pub mod case;
 pub mod cast;
 pub mod fleet;
 pub mod marker;
+pub mod office;
 pub mod orders;
 pub mod postgres;
 pub mod programs;

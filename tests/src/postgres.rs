@@ -41,6 +41,24 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Its size, in bytes.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn bytes(&self) -> Result<u64> {
+        let work = || -> Result<i64> {
+            let mut client = postgres::Config::from_str(&self.url)?.connect(postgres::NoTls)?;
+            Ok(client
+                .query_one("SELECT pg_database_size(current_database())", &[])?
+                .try_get(0)?)
+        };
+        let size = std::thread::scope(|scope| scope.spawn(work).join())
+            .map_err(|_| anyhow!("the thread of PostgreSQL's client ended"))??;
+        Ok(u64::try_from(size)?)
+    }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         let dropped = run(
