@@ -34,6 +34,8 @@ pub(crate) struct Found {
     faults: Vec<Unreadable>,
     /// Where the days of installation come from, when not from the database itself.
     dates_from: Option<&'static str>,
+    /// What of those sources could not be read.
+    date_faults: Vec<Unreadable>,
 }
 
 impl Found {
