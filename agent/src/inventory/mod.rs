@@ -9,6 +9,8 @@
 pub mod archive;
 pub mod bounds;
 mod date;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod linux;
 mod observation;
 pub mod patience;

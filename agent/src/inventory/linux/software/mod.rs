@@ -34,6 +34,8 @@ pub(crate) struct Found {
     faults: Vec<Unreadable>,
     /// Where the days of installation come from, when not from the database itself.
     dates_from: Option<&'static str>,
+    /// Why programs in the homes of users may be missing.
+    home_fault: Option<Unreadable>,
     /// What of those sources could not be read.
     date_faults: Vec<Unreadable>,
 }
@@ -89,6 +91,9 @@ impl Collector for Software {
                 let found = notes.take(name, &path, read).unwrap_or_default();
                 for fault in found.faults {
                     notes.unread(name, fault);
+                }
+                if let Some(why) = found.home_fault {
+                    notes.unread(&format!("{name}.homes"), why);
                 }
                 note_untold(name, &found.items, &mut notes);
                 note_dates(
