@@ -4,6 +4,7 @@
 //! In that form an optional field that was not observed is missing, a list is always there, an enumeration's value is its
 //! short name (`nvme`; `unspecified` when not observed), and bytes are lower-case hex.
 
+pub mod dates;
 pub mod words;
 
 use std::sync::LazyLock;

@@ -1,26 +1,11 @@
 //! Days of the calendar out of seconds since 1970, without a time zone database.
 
+use chasqui_proto::facts::dates;
+
 /// `YYYY-MM-DD` of a moment in UTC milliseconds; `None` outside the years 1 to 9999.
 pub fn day_of(at_ms: i64) -> Option<String> {
     let days = at_ms.div_euclid(86_400_000);
-    // Civil date from a day count, in eras of 400 years that begin on the first of March.
-    let shifted = days.checked_add(719_468)?;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (1..=9_999)
-        .contains(&year)
-        .then(|| format!("{year:04}-{month:02}-{day:02}"))
+    i32::try_from(days).ok().and_then(dates::day_text)
 }
 
 /// `YYYY-MM-DD` of the firmware's `MM/DD/YYYY` or `MM/DD/YY`; `None` when that is no day.

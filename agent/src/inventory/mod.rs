@@ -9,6 +9,8 @@
 pub mod archive;
 pub mod bounds;
 mod date;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod linux;
 mod observation;
 pub mod patience;
@@ -68,6 +70,10 @@ pub trait Collector: Sync {
     fn kind(&self) -> v1::SectionKind;
     /// Rises when the collector reads more or better; not part of the digest.
     fn version(&self) -> u32;
+    /// Sections that the same reading makes besides, so that nothing is read twice.
+    fn also(&self) -> &'static [v1::SectionKind] {
+        &[]
+    }
     /// Reads the section. Never fails as a whole: what could not be read is noted.
     fn collect(&self, source: &Source) -> Observation;
 }
@@ -85,7 +91,7 @@ pub fn collect(source: &Source, now_ms: i64) -> Inventory {
             let source = source.clone();
             let work = move || observe(*collector, &source, now_ms);
             (
-                *collector,
+                collector,
                 patience::begin(kind_name(collector.kind()), work),
             )
         })
@@ -93,64 +99,91 @@ pub fn collect(source: &Source, now_ms: i64) -> Inventory {
     let mut volatile = linux::volatile::read(source, now_ms);
     let mut sections = Vec::with_capacity(begun.len());
     for (collector, begun) in begun {
-        let (section, moving) = begun.end(since, SECTION_LIMIT).unwrap_or_else(|why| {
-            let mut notes = Notes::new(collector.kind());
-            notes.unread("", why);
-            (
-                section(collector, None, notes, now_ms),
-                v1::VolatileFacts::default(),
-            )
-        });
-        sections.push(section);
+        let (made, moving) = begun
+            .end(since, SECTION_LIMIT)
+            .unwrap_or_else(|why| unread(*collector, &why, now_ms));
+        sections.extend(made);
         // Lists grow, single values are set by one collector alone.
         if volatile.merge(&*moving.encode_to_vec()).is_err() {
             debug_assert!(false, "an encoded message decodes");
         }
     }
+    sections.sort_by_key(|section| section.kind);
     volatile.disks.sort_by(|a, b| a.name.cmp(&b.name));
     volatile.batteries.sort_by(|a, b| a.name.cmp(&b.name));
     Inventory { sections, volatile }
 }
 
-fn observe(
-    collector: &dyn Collector,
-    source: &Source,
-    now_ms: i64,
-) -> (v1::Section, v1::VolatileFacts) {
-    // A defect in one collector must cost one section, not the machine's whole inventory.
+fn observe(collector: &dyn Collector, source: &Source, now_ms: i64) -> Observed {
+    // A defect in one collector must cost its own sections, not the machine's whole inventory.
     let observed = catch_unwind(AssertUnwindSafe(|| collector.collect(source)));
-    match observed {
-        Ok(seen) => (
-            section(collector, Some(seen.facts), seen.notes, now_ms),
-            seen.volatile,
-        ),
-        Err(_) => {
-            let mut notes = Notes::new(collector.kind());
-            notes.unread("", Unreadable::io("the collector failed; please report it"));
-            (
-                section(collector, None, notes, now_ms),
-                v1::VolatileFacts::default(),
-            )
-        }
+    let Ok(seen) = observed else {
+        let why = Unreadable::io("the collector failed; please report it");
+        return unread(collector, &why, now_ms);
+    };
+    let version = collector.version();
+    let mut sections = vec![section(
+        (collector.kind(), version),
+        Some(seen.facts),
+        seen.notes,
+        now_ms,
+    )];
+    for other in seen.also {
+        let kind = chasqui_proto::facts::kind_of(&other.facts);
+        sections.push(section(
+            (kind, version),
+            Some(other.facts),
+            other.notes,
+            now_ms,
+        ));
     }
+    (sections, seen.volatile)
+}
+
+/// What one collector makes.
+type Observed = (Vec<v1::Section>, v1::VolatileFacts);
+
+/// Every section of a collector as one that could not be read.
+fn unread(collector: &dyn Collector, why: &Unreadable, now_ms: i64) -> Observed {
+    let kinds = std::iter::once(collector.kind()).chain(collector.also().iter().copied());
+    let sections = kinds.map(|kind| {
+        let mut notes = Notes::new(kind);
+        notes.unread("", why.clone());
+        section((kind, collector.version()), None, notes, now_ms)
+    });
+    (sections.collect(), v1::VolatileFacts::default())
 }
 
 fn section(
-    collector: &dyn Collector,
+    (kind, collector_version): (v1::SectionKind, u32),
     facts: Option<v1::section_facts::Facts>,
     notes: Notes,
     now_ms: i64,
 ) -> v1::Section {
-    let kind = collector.kind();
     let (unread, provenance) = notes.finish();
-    let mut encoded = v1::SectionFacts {
-        facts,
-        unread: unread.clone(),
+    let (digest, encoded) = encoded(kind, facts, unread);
+    v1::Section {
+        kind: kind.into(),
+        digest: digest.into(),
+        facts: encoded.into(),
+        provenance,
+        observed_at_ms: now_ms,
+        collector_version,
+        changed_at_ms: 0,
     }
-    .encode_to_vec();
+}
+
+/// The bytes of a section's facts with their digest, which comes first.
+fn encoded(
+    kind: v1::SectionKind,
+    facts: Option<v1::section_facts::Facts>,
+    unread: Vec<v1::Unread>,
+) -> (Vec<u8>, Vec<u8>) {
+    let mut section = v1::SectionFacts { facts, unread };
+    let mut encoded = section.encode_to_vec();
     if encoded.len() > MAX_FACTS_BYTES {
-        let mut unread = unread;
-        unread.push(v1::Unread {
+        section.facts = None;
+        section.unread.push(v1::Unread {
             group: kind_name(kind).to_owned(),
             reason: v1::UnreadReason::TooLarge.into(),
             detail: format!(
@@ -158,19 +191,7 @@ fn section(
                 encoded.len()
             ),
         });
-        encoded = v1::SectionFacts {
-            facts: None,
-            unread,
-        }
-        .encode_to_vec();
+        encoded = section.encode_to_vec();
     }
-    v1::Section {
-        kind: kind.into(),
-        digest: Sha256::digest(&encoded).to_vec().into(),
-        facts: encoded.into(),
-        provenance,
-        observed_at_ms: now_ms,
-        collector_version: collector.version(),
-        changed_at_ms: 0,
-    }
+    (Sha256::digest(&encoded).to_vec(), encoded)
 }

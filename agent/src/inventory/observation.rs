@@ -16,6 +16,8 @@ pub struct Observation {
     /// What changes by itself and was read on the way (a disk's hours, a battery's charge), so that nothing is read
     /// twice. Joined with what the others read.
     pub volatile: v1::VolatileFacts,
+    /// Other sections that the same reading made: those that [`super::Collector::also`] names.
+    pub also: Vec<Observation>,
 }
 
 impl Observation {
@@ -25,7 +27,15 @@ impl Observation {
             facts,
             notes,
             volatile: v1::VolatileFacts::default(),
+            also: Vec::new(),
         }
+    }
+
+    /// The digest that the section of these facts will have.
+    pub fn digest(&self) -> Vec<u8> {
+        let kind = chasqui_proto::facts::kind_of(&self.facts);
+        let (unread, _) = self.notes.clone().finish();
+        super::encoded(kind, Some(self.facts.clone()), unread).0
     }
 }
 

@@ -2,23 +2,26 @@
 //! missing field was not observed; `unread` says why.
 
 use chasqui_proto::{facts, v1};
+use prost::Message;
 use serde_json::{Value, json};
 
 use super::Inventory;
 
 /// The whole inventory.
 pub fn render_json(inventory: &Inventory) -> Value {
-    let sections: Vec<Value> = inventory.sections.iter().map(section).collect();
+    let sections = inventory.sections.iter();
+    // Bytes that are no facts are shown as no facts: the collecting process checked its own.
+    let decode = |section: &v1::Section| v1::SectionFacts::decode(section.facts.clone());
+    let decoded: Vec<v1::SectionFacts> = sections
+        .clone()
+        .map(|section| decode(section).unwrap_or_default())
+        .collect();
+    let pairs: Vec<_> = sections.zip(&decoded).collect();
+    let sections = facts::dates::sections_json(&pairs);
     json!({"sections": sections, "volatile": facts::volatile_json(&inventory.volatile)})
 }
 
 /// The facts and gaps of one section, without digest, provenance and times.
 pub fn render_facts(section: &v1::SectionFacts) -> Value {
     json!({"facts": facts::facts_json(section), "unread": facts::unread_json(section)})
-}
-
-fn section(section: &v1::Section) -> Value {
-    // Bytes that are no facts are shown as no facts: the collecting process checked its own.
-    let decoded = <v1::SectionFacts as prost::Message>::decode(section.facts.clone());
-    facts::section_json(section, &decoded.unwrap_or_default())
 }

@@ -143,6 +143,19 @@ impl Source {
         Ok(bytes)
     }
 
+    /// The first `max` bytes of a regular file, and whether there are more: for lists whose beginning is of use.
+    pub fn beginning(&self, path: &str, max: usize) -> Result<(Vec<u8>, bool), Unreadable> {
+        let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+        let mut bytes = Vec::new();
+        self.file(path)?
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Unreadable::of_error(path, &error))?;
+        let more = bytes.len() > max;
+        bytes.truncate(max);
+        Ok((bytes, more))
+    }
+
     /// As [`Self::bytes`], as text; what is not UTF-8 becomes U+FFFD.
     pub fn text(&self, path: &str, max: usize) -> Result<String, Unreadable> {
         let bytes = self.bytes(path, max)?;

@@ -22,6 +22,16 @@ pub const MACHINES: &[&str] = &[
     "raspberry-cm4",
 ];
 
+/// Trees with databases that the real tools made (`captures/make.sh`): software alone.
+pub const TOOLS: &[&str] = &[
+    "centos-bdb-bigendian",
+    "centos7-bdb",
+    "debian-debootstrap",
+    "fedora-sqlite",
+    "flatpak-real",
+    "opensuse-ndb",
+];
+
 pub const KINDS: &[v1::SectionKind] = &[
     v1::SectionKind::Identity,
     v1::SectionKind::Hardware,
@@ -31,6 +41,7 @@ pub const KINDS: &[v1::SectionKind] = &[
     v1::SectionKind::Network,
     v1::SectionKind::OperatingSystem,
     v1::SectionKind::Software,
+    v1::SectionKind::SoftwareDates,
 ];
 
 pub const OBSERVED_AT_MS: i64 = 1_780_000_000_000;

@@ -51,6 +51,11 @@ pub async fn fetch(client: &Client, device_id: &str) -> Outcome<Inventory> {
 }
 
 impl Inventory {
+    fn pairs(&self) -> Vec<(&v1::Section, &v1::SectionFacts)> {
+        let sections = self.sections.iter();
+        sections.map(|(section, facts)| (section, facts)).collect()
+    }
+
     fn facts(&self, kind: v1::SectionKind) -> Option<&v1::SectionFacts> {
         self.sections
             .iter()
@@ -283,10 +288,19 @@ pub fn render(screen: &Screen, inventory: &Inventory, software: bool) -> String 
             .facts(v1::SectionKind::Software)
             .and_then(|f| f.facts.as_ref())
     {
+        let dates = facts::dates::of_sections(inventory.pairs());
         let rows = list
             .items
             .iter()
-            .map(|i| vec![i.name.clone(), i.version.clone(), i.source.clone()])
+            .zip(dates)
+            .map(|(item, day)| {
+                vec![
+                    item.name.clone(),
+                    item.version.clone(),
+                    item.source.clone(),
+                    day.and_then(facts::dates::day_text).unwrap_or_default(),
+                ]
+            })
             .collect();
         out.push('\n');
         out.push_str(&screen.table(
@@ -294,6 +308,7 @@ pub fn render(screen: &Screen, inventory: &Inventory, software: bool) -> String 
                 screen.say("PROGRAMA", "PROGRAM"),
                 screen.say("VERSIÓN", "VERSION"),
                 screen.say("FUENTE", "SOURCE"),
+                screen.say("INSTALADO", "INSTALLED"),
             ],
             rows,
         ));
@@ -338,19 +353,14 @@ fn network(screen: &Screen, inventory: &Inventory) -> String {
 /// The inventory for scripts: sections with their facts, provenance and what was not read. Programs are only counted
 /// unless they are asked for.
 pub fn to_json(inventory: &Inventory, software: bool) -> Value {
-    let sections: Vec<Value> = inventory
-        .sections
-        .iter()
-        .map(|(section, decoded)| {
-            let mut value = facts::section_json(section, decoded);
-            if let (Some(Facts::Software(list)), false) = (&decoded.facts, software)
-                && let Some(map) = value.as_object_mut()
-            {
-                map.insert("facts".to_owned(), json!({ "count": list.items.len() }));
-            }
-            value
-        })
-        .collect();
+    let mut sections = facts::dates::sections_json(&inventory.pairs());
+    for (value, (_, decoded)) in sections.iter_mut().zip(&inventory.sections) {
+        if let (Some(Facts::Software(list)), false) = (&decoded.facts, software)
+            && let Some(map) = value.as_object_mut()
+        {
+            map.insert("facts".to_owned(), json!({ "count": list.items.len() }));
+        }
+    }
     let volatile = inventory.volatile.as_ref().map(facts::volatile_json);
     json!({ "sections": sections, "volatile": volatile })
 }

@@ -1,34 +1,47 @@
 //! Snaps: each mounted revision tells its name and version in `meta/snap.yaml`; the `current` link says which one is used.
+//! What snapd itself keeps (`state.json`) has no versions and is root's alone.
 
 use chasqui_proto::v1;
 
 use super::super::super::{Source, Unreadable, bounds};
 use super::{Found, Listed};
 
-const SNAPS: &str = "/snap";
+/// Where revisions are mounted: everywhere but on Fedora and its kin, and there.
+const FOLDERS: &[&str] = &["/snap", "/var/lib/snapd/snap"];
+const FILES: &str = "/var/lib/snapd/snaps";
 
 /// The installed snaps.
 pub fn list(source: &Source) -> Listed {
-    if source.exists("/var/lib/snapd/snaps") == Ok(false) {
+    if source.exists(FILES) == Ok(false) {
         return None;
     }
-    match source.list(SNAPS) {
-        Ok(names) => Some((SNAPS.to_owned(), Ok(read(source, &names)))),
-        Err(why) if why.is_no_source() => None,
-        Err(why) => Some((SNAPS.to_owned(), Err(why))),
+    for folder in FOLDERS {
+        match source.list(folder) {
+            Ok(names) => return Some(((*folder).to_owned(), Ok(read(source, folder, &names)))),
+            Err(why) if why.is_no_source() => {}
+            Err(why) => return Some(((*folder).to_owned(), Err(why))),
+        }
     }
+    None
 }
 
-fn read(source: &Source, names: &[String]) -> Found {
-    let mut found = Found::default();
+fn read(source: &Source, folder: &str, names: &[String]) -> Found {
+    let mut found = Found {
+        dates_from: Some("last change of the files in /var/lib/snapd/snaps"),
+        ..Found::default()
+    };
     for name in names {
         if found.is_full() {
             break;
         }
-        let path = format!("{SNAPS}/{name}/current/meta/snap.yaml");
+        let path = format!("{folder}/{name}/current/meta/snap.yaml");
         match source.text(&path, 1 << 20) {
             Ok(text) => found.add(
                 parse(name, &text)
+                    .map(|item| v1::Software {
+                        installed_at_ms: installed_at_ms(source, folder, name),
+                        ..item
+                    })
                     .ok_or_else(|| Unreadable::malformed(format!("{path}: no version"))),
             ),
             // `bin`, the readme, and snaps that are switched off.
@@ -39,7 +52,15 @@ fn read(source: &Source, names: &[String]) -> Found {
     found
 }
 
-fn parse(name: &str, text: &str) -> Option<v1::Software> {
+/// snapd writes the file of a revision when it installs it.
+fn installed_at_ms(source: &Source, folder: &str, name: &str) -> Option<i64> {
+    let revision = source.link(&format!("{folder}/{name}/current")).ok()?;
+    let times = source.times(&format!("{FILES}/{name}_{revision}.snap"));
+    times.ok()?.modified_ms
+}
+
+/// The snap of a `snap.yaml`; `name` is the folder's, which tells instances of one snap apart.
+pub(crate) fn parse(name: &str, text: &str) -> Option<v1::Software> {
     let version = text
         .lines()
         .filter_map(|line| line.split_once(':'))
