@@ -9,6 +9,7 @@
 pub mod archive;
 pub mod bounds;
 mod date;
+mod gaps;
 pub mod linux;
 mod observation;
 pub mod patience;
