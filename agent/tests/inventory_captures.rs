@@ -155,6 +155,8 @@ fn no_leaf(value: &Value) -> bool {
     match value {
         Value::Object(map) => map.values().all(no_leaf),
         Value::Array(list) => list.iter().all(no_leaf),
+        // An enumeration that was not observed.
+        Value::String(text) => text == "unspecified",
         _ => false,
     }
 }

@@ -473,7 +473,7 @@ fn texts_of_monitors_that_are_not_ascii_are_shown_and_not_lost() {
     };
     let mut bytes = monitor.bytes();
     bytes.truncate(127);
-    bytes[72..90].copy_from_slice(b"\0\0\0\xfc\0Caf\xe9 27\n      ");
+    bytes[72..90].copy_from_slice(b"\0\0\0\xfc\0Caf\xe9 27\n     ");
     bytes[90..108].copy_from_slice(b"\0\0\0\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
     close(&mut bytes);
     let edid = edid::parse(&bytes).unwrap();
