@@ -111,7 +111,7 @@ fn absent(message: &MessageDescriptor, facts: &Value, at: &Place, found: &mut dy
 /// Lists that had entries before and have none now, without a gap that names them.
 fn vanished(before: &Value, after: &Value) -> Vec<String> {
     // An empty list of these is an ordinary answer of the same source.
-    const MAY_BE_EMPTY: &[&str] = &["dns_servers", "default_gateways"];
+    const MAY_BE_EMPTY: &[&str] = &["dns_servers", "default_gateways", "inputs"];
     let mut lost = Vec::new();
     for (section, body) in before.as_object().unwrap() {
         for (field, value) in body["facts"].as_object().unwrap() {

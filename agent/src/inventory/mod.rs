@@ -11,6 +11,7 @@ pub mod bounds;
 mod date;
 #[doc(hidden)]
 pub mod fuzz;
+mod gaps;
 pub mod linux;
 mod observation;
 pub mod patience;

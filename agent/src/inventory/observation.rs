@@ -120,7 +120,7 @@ impl Unreadable {
     }
 
     /// Of two failures for one fact, the one that tells a person more.
-    fn weight(&self) -> u8 {
+    pub(super) fn weight(&self) -> u8 {
         match self.reason {
             v1::UnreadReason::Unspecified => 0,
             v1::UnreadReason::NoSource => 1,

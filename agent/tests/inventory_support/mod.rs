@@ -2,6 +2,7 @@
 //! an rpm database). The builders know the formats' standards and nothing of the collectors.
 #![allow(dead_code)]
 
+pub mod edid;
 pub mod rpm;
 pub mod smbios;
 
@@ -32,17 +33,7 @@ pub const TOOLS: &[&str] = &[
     "opensuse-ndb",
 ];
 
-pub const KINDS: &[v1::SectionKind] = &[
-    v1::SectionKind::Identity,
-    v1::SectionKind::Hardware,
-    v1::SectionKind::Cpu,
-    v1::SectionKind::Memory,
-    v1::SectionKind::Disks,
-    v1::SectionKind::Network,
-    v1::SectionKind::OperatingSystem,
-    v1::SectionKind::Software,
-    v1::SectionKind::SoftwareDates,
-];
+pub const KINDS: &[v1::SectionKind] = &chasqui_proto::facts::KINDS;
 
 pub const OBSERVED_AT_MS: i64 = 1_780_000_000_000;
 
@@ -170,3 +161,8 @@ facts!(disks, Disks, v1::DisksFacts);
 facts!(network, Network, v1::NetworkFacts);
 facts!(operating_system, OperatingSystem, v1::OperatingSystemFacts);
 facts!(software, Software, v1::SoftwareFacts);
+facts!(firmware, Firmware, v1::FirmwareFacts);
+facts!(slots, Slots, v1::SlotsFacts);
+facts!(devices, Devices, v1::DevicesFacts);
+facts!(displays, Displays, v1::DisplaysFacts);
+facts!(batteries, Batteries, v1::BatteriesFacts);

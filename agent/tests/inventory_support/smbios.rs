@@ -1,10 +1,21 @@
 //! Builds SMBIOS tables by the standard (DSP0134), for machines that the captures describe.
 
 /// A table under construction; handles are counted up.
-#[derive(Default)]
 pub struct Table {
     bytes: Vec<u8>,
     next_handle: u16,
+    /// Form of the memory modules that are added.
+    pub form_factor: u8,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            next_handle: 0,
+            form_factor: 9,
+        }
+    }
 }
 
 impl Table {
@@ -59,12 +70,44 @@ impl Table {
         self.add(3, &fields, &strings);
     }
 
-    /// An array of memory slots; `usage` 3 is system memory.
-    pub fn memory_array(&mut self, usage: u8, slots: u16) -> u16 {
-        let mut fields = vec![3, usage, 3];
-        fields.extend(0x0200_0000_u32.to_le_bytes());
+    /// A processor; `status` 0x41 is a socket in use, 0 an empty one.
+    pub fn processor(&mut self, socket: &str, status: u8) {
+        let mut fields = vec![1, 3, 0xcd, 0];
+        fields.extend([0; 8]);
+        fields.extend([0, 0x8c, 100, 0, 0, 0, 0, 0, status, 1]);
+        self.add(4, &fields, &[socket]);
+    }
+
+    /// A connector. Inside: designation and connector; outside: the same; then the port's type.
+    pub fn port(&mut self, inside: (&str, u8), outside: (&str, u8), kind: u8) {
+        let (numbers, strings) = numbered(&[inside.0, outside.0]);
+        let fields = [numbers[0], inside.1, numbers[1], outside.1, kind];
+        self.add(8, &fields, &strings);
+    }
+
+    /// A slot. `usage` 3 is free, 4 in use; bus with device and function, where it is on one.
+    pub fn slot(&mut self, name: &str, kind: u8, usage: u8, address: Option<(u8, u8)>) {
+        let mut fields = vec![1, kind, 0x0d, usage, 4, 0, 0, 4, 1];
+        match address {
+            Some((bus, place)) => fields.extend([0, 0, bus, place]),
+            None => fields.extend([0xff; 4]),
+        }
+        let strings = if name.is_empty() { vec![] } else { vec![name] };
+        if name.is_empty() {
+            fields[0] = 0;
+        }
+        self.add(9, &fields, &strings);
+    }
+
+    /// An array of memory slots; `usage` 3 is system memory. `correction` 3 is none.
+    pub fn memory_array(&mut self, usage: u8, slots: u16, correction: u8, max_bytes: u64) -> u16 {
+        let mut fields = vec![3, usage, correction];
+        let kib = u32::try_from(max_bytes >> 10).ok();
+        let kib = kib.filter(|kib| *kib < 0x8000_0000);
+        fields.extend(kib.unwrap_or(0x8000_0000).to_le_bytes());
         fields.extend(0xfffe_u16.to_le_bytes());
         fields.extend(slots.to_le_bytes());
+        fields.extend(if kib.is_none() { max_bytes } else { 0 }.to_le_bytes());
         self.add(16, &fields, &[])
     }
 
@@ -84,7 +127,7 @@ impl Table {
         fields.extend(array.to_le_bytes());
         fields.extend([0xfe, 0xff, 64, 0, 64, 0]);
         fields.extend(size.to_le_bytes());
-        fields.extend([9, 0, numbers[0], numbers[1], kind, 0x80, 0]);
+        fields.extend([self.form_factor, 0, numbers[0], numbers[1], kind, 0x80, 0]);
         fields.extend(speed.to_le_bytes());
         fields.extend([numbers[2], numbers[3], 0, numbers[4], 1]);
         fields.extend(extended_mib.to_le_bytes());
@@ -138,9 +181,21 @@ pub fn of(machine: &str) -> Option<Vec<u8>> {
                 "MXL3231ABC",
             ]);
             table.chassis(4, ["Hewlett-Packard", "", "MXL3231ABC", "ALC-004512"]);
-            let flash = table.memory_array(5, 1);
+            table.processor("XU1 PROCESSOR", 0x41);
+            table.port(("J68", 0), ("KYBD", 0x0f), 0x0d);
+            table.port(("J9", 0x19), ("COM A", 0x08), 0x09);
+            table.port(("J24", 0), ("VGA", 0x07), 0x1c);
+            table.port(("J10", 0), ("USB 1", 0x12), 0x10);
+            table.port(("SATA0", 0x22), ("", 0), 0x20);
+            table.port(("J11", 0), ("LINE OUT", 0x1f), 0x1d);
+            table.port(("J12", 0), ("SPARE", 0xff), 0xff);
+            table.slot("PCI1", 0x06, 3, None);
+            table.slot("PCIEX16", 0xaa, 3, Some((0, 0x08)));
+            table.slot("PCIEX1_1", 0xa6, 4, Some((0, 0xe0)));
+            table.slot("PCIEX1_2", 0xa6, 2, None);
+            let flash = table.memory_array(5, 1, 3, 8 << 20);
             table.memory_device(flash, 8, 0, 9, 0, ["SYSTEM ROM", "", "", "", ""]);
-            let array = table.memory_array(3, 4);
+            let array = table.memory_array(3, 4, 3, 32 << 30);
             let module = ["DIMM1", "", "Samsung", "9512AB34", "M378B5273DH0-CK0"];
             table.memory_device(array, 4_096, 0, 0x18, 1_600, module);
             for locator in ["DIMM2", "DIMM3", "DIMM4"] {
@@ -162,7 +217,14 @@ pub fn of(machine: &str) -> Option<Vec<u8>> {
             );
             table.board(["Dell Inc.", "0K9V5T", "A00", "/7H2MN34/CNCMK0037R00A1/", ""]);
             table.chassis(10, ["Dell Inc.", "", "7H2MN34", "Not Specified"]);
-            let array = table.memory_array(3, 2);
+            table.processor("U3E1", 0x41);
+            table.port(("JUSB1", 0), ("USB-C 1", 0x23), 0x23);
+            table.port(("JHDMI1", 0), ("HDMI", 0xff), 0x1c);
+            table.port(("JLAN1", 0), ("RJ-45", 0x0b), 0x1f);
+            table.slot("M.2 SSD", 0x17, 4, Some((1, 0)));
+            table.slot("M.2 WWAN", 0x16, 3, None);
+            table.form_factor = 0x0d;
+            let array = table.memory_array(3, 2, 3, 64 << 30);
             for (locator, bank, serial) in [
                 ("Motherboard DIMM A", "BANK 0", "A1B2C3D4"),
                 ("Motherboard DIMM B", "BANK 1", "A1B2C3D5"),
@@ -189,7 +251,9 @@ pub fn of(machine: &str) -> Option<Vec<u8>> {
                 1,
                 ["QEMU", "pc-q35-7.2", "System Serial Number", "........"],
             );
-            let array = table.memory_array(3, 1);
+            table.processor("CPU 0", 0x41);
+            table.slot("", 0xa5, 2, None);
+            let array = table.memory_array(3, 1, 6, 2 << 30);
             let module = ["DIMM 0", "", "QEMU", "Not Specified", ""];
             table.memory_device(array, 2_048, 0, 7, 0, module);
         }
@@ -220,7 +284,11 @@ pub fn of(machine: &str) -> Option<Vec<u8>> {
                     "Default string",
                 ],
             );
-            let array = table.memory_array(3, 4);
+            table.processor("AM4", 0x41);
+            table.slot("PCIE1", 0xbd, 4, Some((7, 0)));
+            table.slot("PCIE2", 0xb2, 3, Some((0xff, 0xff)));
+            table.slot("M2_1", 0x17, 3, None);
+            let array = table.memory_array(3, 4, 3, 128 << 30);
             for (locator, channel) in [("DIMM 1", "P0 CHANNEL A"), ("DIMM 1", "P0 CHANNEL B")] {
                 let texts = [
                     locator,

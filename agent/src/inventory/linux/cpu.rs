@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chasqui_proto::v1;
 use v1::section_facts::Facts;
 
+use super::super::gaps::Gaps;
 use super::super::{Collector, Notes, Observation, Source, Unreadable, bounds};
+use super::placeholder;
+use super::smbios::{self, Smbios, kind};
 
 /// Bound of `/proc/cpuinfo`; some 1,500 bytes a thread.
 pub const MAX_CPUINFO_BYTES: usize = 16 << 20;
@@ -25,11 +28,16 @@ const FEATURES: &[&str] = &[
     "atomics",
     "avx",
     "avx2",
+    "avx512bw",
+    "avx512cd",
+    "avx512dq",
     "avx512f",
+    "avx512vl",
     "bmi1",
     "bmi2",
     "crc32",
     "cx16",
+    "cx8",
     "ept",
     "f16c",
     "fma",
@@ -43,13 +51,16 @@ const FEATURES: &[&str] = &[
     "popcnt",
     "sha2",
     "sha_ni",
+    "smap",
     "smep",
+    "sse",
     "sse2",
     "sse4_1",
     "sse4_2",
     "ssse3",
     "sve",
     "svm",
+    "umip",
     "vmx",
     "xsave",
 ];
@@ -105,7 +116,7 @@ impl Collector for Cpu {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn collect(&self, source: &Source) -> Observation {
@@ -120,6 +131,7 @@ impl Collector for Cpu {
                 notes.from("threads", CPUINFO);
                 facts.threads = u32::try_from(threads.len()).ok();
                 fill(&mut facts, source, &threads, &mut notes);
+                name_sockets(&mut facts.cpus, source, &mut notes);
             }
             Err(why) => {
                 for group in ["sockets", "cores", "threads", "cpus"] {
@@ -260,6 +272,50 @@ fn fill(facts: &mut v1::CpuFacts, source: &Source, threads: &[Thread], notes: &m
         facts.cpus.push(cpu);
     }
     facts.cores = u32::try_from(all_cores).ok();
+}
+
+/// Names of the sockets on the board. The firmware lists them in the order in which the kernel counts them; where it lists
+/// another number of processors than the kernel, nobody knows which is which.
+fn name_sockets(cpus: &mut [v1::Cpu], source: &Source, notes: &mut Notes) {
+    let mut gaps = Gaps::default();
+    match socket_names(source, cpus.len()) {
+        Ok(names) => {
+            notes.from("cpus.socket", smbios::TABLE);
+            for (number, (cpu, name)) in cpus.iter_mut().zip(names).enumerate() {
+                cpu.socket = gaps.part("socket", &format!("processor {number}"), name);
+            }
+        }
+        Err(why) => {
+            if !cpus.is_empty() {
+                notes.unread("cpus.socket", why);
+            }
+        }
+    }
+    gaps.tell("cpus", notes);
+}
+
+fn socket_names(
+    source: &Source,
+    wanted: usize,
+) -> Result<Vec<Result<String, Unreadable>>, Unreadable> {
+    let table = Smbios::read(source)?;
+    let processors: Vec<_> = table
+        .all(kind::PROCESSOR)
+        // Central processors (not a coprocessor or a sound chip) in sockets that are not empty.
+        .filter(|one| one.byte(0x05) == Some(3) && one.byte(0x18).is_some_and(|b| b & 0x40 != 0))
+        .collect();
+    if processors.len() == wanted {
+        let name = |one: &&smbios::Structure| placeholder::refuse(one.text(0x04));
+        return Ok(processors.iter().map(name).collect());
+    }
+    // A table cut short lists too few.
+    let listed = processors.len();
+    Err(table.fault().unwrap_or_else(|| {
+        Unreadable::no_source(format!(
+            "{}: {listed} processors in type 4, the kernel has {wanted}",
+            smbios::TABLE
+        ))
+    }))
 }
 
 fn describe(members: &[(&Thread, u32)]) -> v1::Cpu {

@@ -110,7 +110,8 @@ impl Collector for Hardware {
     }
 }
 
-fn chassis_type(firmware: &Firmware<'_>) -> [(&'static str, Result<String, Unreadable>); 2] {
+/// The chassis type by its ways to be read.
+pub fn chassis_type(firmware: &Firmware<'_>) -> [(&'static str, Result<String, Unreadable>); 2] {
     let table = match &firmware.table {
         Ok(table) => table.first(kind::CHASSIS).and_then(|chassis| {
             // The top bit says that the chassis has a lock.

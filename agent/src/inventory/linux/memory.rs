@@ -35,6 +35,34 @@ const TYPES: &[(u8, &str)] = &[
     (0x24, "hbm3"),
 ];
 
+/// Forms of modules of the standard, by number.
+const FORM_FACTORS: &[(u8, &str)] = &[
+    (0x03, "simm"),
+    (0x04, "sip"),
+    (0x05, "chip"),
+    (0x06, "dip"),
+    (0x07, "zip"),
+    (0x08, "proprietary_card"),
+    (0x09, "dimm"),
+    (0x0a, "tsop"),
+    (0x0b, "row_of_chips"),
+    (0x0c, "rimm"),
+    (0x0d, "sodimm"),
+    (0x0e, "srimm"),
+    (0x0f, "fb_dimm"),
+    (0x10, "die"),
+    (0x11, "camm"),
+];
+
+/// Error correction of the standard, by number: as the API names it and as udev does.
+const ERROR_CORRECTIONS: &[(u8, &str, &str)] = &[
+    (0x03, "none", "None"),
+    (0x04, "parity", "Parity"),
+    (0x05, "single_bit_ecc", "Single-bit ECC"),
+    (0x06, "multi_bit_ecc", "Multi-bit ECC"),
+    (0x07, "crc", "CRC"),
+];
+
 /// Makes the memory section.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory;
@@ -45,6 +73,8 @@ struct Modules {
     modules: Vec<v1::MemoryModule>,
     /// What single modules do not tell: slot, field, reason.
     gaps: Vec<(String, &'static str, Unreadable)>,
+    max_bytes: Result<u64, Unreadable>,
+    error_correction: Result<String, Unreadable>,
 }
 
 impl Modules {
@@ -53,6 +83,19 @@ impl Modules {
             slots,
             modules: Vec::new(),
             gaps: Vec::new(),
+            max_bytes: Err(Unreadable::no_source("the array does not tell")),
+            error_correction: Err(Unreadable::no_source("the array does not tell")),
+        }
+    }
+
+    /// The board's limit; one below what is in it is a mistake of its firmware.
+    fn max_bytes(&self) -> Result<u64, Unreadable> {
+        let max = self.max_bytes.clone()?;
+        match self.installed_bytes() {
+            Ok(installed) if max < installed => Err(Unreadable::malformed(format!(
+                "at most {max} bytes, and {installed} in the slots"
+            ))),
+            _ => Ok(max),
         }
     }
 
@@ -95,7 +138,7 @@ impl Collector for Memory {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn collect(&self, source: &Source) -> Observation {
@@ -126,13 +169,24 @@ impl Collector for Memory {
                 notes.from("modules", origin);
                 facts.slots = Some(found.slots);
                 facts.installed_bytes = notes.part("installed_bytes", found.installed_bytes());
+                facts.max_bytes = notes.part("max_bytes", found.max_bytes());
+                facts.error_correction = notes.part("error_correction", found.error_correction);
+                let taken = u32::try_from(found.modules.len()).unwrap_or(u32::MAX);
+                facts.free_slots = Some(found.slots.saturating_sub(taken));
                 facts.modules = found.modules;
                 for (slot, field, why) in found.gaps {
                     notes.unread(&format!("modules.{slot}.{field}"), why);
                 }
             }
             Err(why) => {
-                for group in ["installed_bytes", "modules", "slots"] {
+                for group in [
+                    "installed_bytes",
+                    "modules",
+                    "slots",
+                    "free_slots",
+                    "max_bytes",
+                    "error_correction",
+                ] {
                     notes.unread(group, why.clone());
                 }
             }
@@ -202,6 +256,12 @@ fn from_table(source: &Source) -> Result<Modules, Unreadable> {
         )));
     }
     let mut found = Modules::of(slots);
+    let arrays: Vec<&Structure> = table
+        .all(kind::MEMORY_ARRAY)
+        .filter(system_memory)
+        .collect();
+    found.max_bytes = max_bytes(&arrays);
+    found.error_correction = error_correction(&arrays);
     // A slot whose size is zero is empty.
     for device in devices
         .into_iter()
@@ -211,6 +271,44 @@ fn from_table(source: &Source) -> Result<Modules, Unreadable> {
     }
     found.sort();
     Ok(found)
+}
+
+/// The sum over the arrays; each must tell, or the sum would be too low.
+fn max_bytes(arrays: &[&Structure]) -> Result<u64, Unreadable> {
+    let silent = || Unreadable::no_source(format!("{}: type 16 tells no limit", smbios::TABLE));
+    if arrays.is_empty() {
+        return Err(silent());
+    }
+    arrays.iter().try_fold(0_u64, |sum, array| {
+        let bytes = match array.dword(0x07) {
+            // Too much for this field: the later one has it in bytes.
+            Some(0x8000_0000) => array.qword(0x0f),
+            kib => kib.map(|kib| u64::from(kib) * 1_024),
+        };
+        let bytes = bytes.filter(|bytes| *bytes > 0).ok_or_else(silent)?;
+        Ok(sum.saturating_add(bytes))
+    })
+}
+
+/// What all arrays have.
+fn error_correction(arrays: &[&Structure]) -> Result<String, Unreadable> {
+    let name = |array: &&Structure| {
+        let number = array.byte(0x06)?;
+        let known = ERROR_CORRECTIONS
+            .iter()
+            .find(|(known, ..)| *known == number);
+        known.map(|(_, name, _)| *name)
+    };
+    let first = arrays.first().and_then(name);
+    match first {
+        Some(first) if arrays.iter().all(|array| name(array) == Some(first)) => {
+            Ok(first.to_owned())
+        }
+        _ => Err(Unreadable::no_source(format!(
+            "{}: type 16 does not tell the error correction",
+            smbios::TABLE
+        ))),
+    }
 }
 
 fn add_module(found: &mut Modules, device: &Structure) {
@@ -238,8 +336,17 @@ fn add_module(found: &mut Modules, device: &Structure) {
         let known = TYPES.iter().find(|(known, _)| *known == number);
         known.map(|(_, name)| (*name).to_owned())
     });
+    let form_factor = device.byte(0x0e).and_then(|number| {
+        let known = FORM_FACTORS.iter().find(|(known, _)| *known == number);
+        known.map(|(_, name)| (*name).to_owned())
+    });
     let slot = slot(text(0x10).ok(), text(0x11).ok());
     let module = v1::MemoryModule {
+        form_factor: found.part(
+            &slot,
+            "form_factor",
+            form_factor.ok_or_else(|| silent("form factor")),
+        ),
         size_bytes: found.part(&slot, "size_bytes", size.ok_or_else(|| silent("size"))),
         r#type: found.part(&slot, "type", kind.ok_or_else(|| silent("type"))),
         speed_mts: found.part(&slot, "speed_mts", speed.ok_or_else(|| silent("speed"))),
@@ -247,7 +354,6 @@ fn add_module(found: &mut Modules, device: &Structure) {
         part_number: found.part(&slot, "part_number", text(0x1a)),
         serial: found.part(&slot, "serial", text(0x18)),
         slot: found.part(&None, "slot", slot.clone().ok_or_else(|| silent("slot"))),
-        ..v1::MemoryModule::default()
     };
     found.modules.push(module);
 }
@@ -270,6 +376,18 @@ fn from_udev(source: &Source) -> Result<Modules, Unreadable> {
             Unreadable::no_source(format!("{}: no memory modules in it", udev::DMI_ENTRY))
         })?;
     let mut found = Modules::of(slots);
+    let array = |name: &str| {
+        properties
+            .get(name)
+            .ok_or_else(|| Unreadable::no_source(format!("{}: no {name}", udev::DMI_ENTRY)))
+    };
+    found.max_bytes = array("MEMORY_ARRAY_MAX_CAPACITY").and_then(parsed);
+    found.error_correction = array("MEMORY_ARRAY_EC_TYPE").and_then(|text| {
+        let known = ERROR_CORRECTIONS.iter().find(|(.., name)| *name == text);
+        known
+            .map(|(_, name, _)| (*name).to_owned())
+            .ok_or_else(|| Unreadable::no_source(format!("{}: {text:.40}", udev::DMI_ENTRY)))
+    });
     for number in 0..slots {
         let raw = |name: &str| properties.get(&format!("MEMORY_DEVICE_{number}_{name}"));
         let text = |name: &str| {
@@ -286,7 +404,9 @@ fn from_udev(source: &Source) -> Result<Modules, Unreadable> {
         let size = text("SIZE").and_then(|text| parsed(&text));
         let speed = text("SPEED_MTS").and_then(|text| parsed(&text));
         let slot = slot(text("LOCATOR").ok(), text("BANK_LOCATOR").ok());
+        let form_factor = text("FORM_FACTOR").and_then(|text| form_factor(&text));
         let module = v1::MemoryModule {
+            form_factor: found.part(&slot, "form_factor", form_factor),
             size_bytes: found.part(&slot, "size_bytes", size),
             r#type: found.part(&slot, "type", text("TYPE").map(|name| name.to_lowercase())),
             speed_mts: found.part(&slot, "speed_mts", speed),
@@ -300,12 +420,20 @@ fn from_udev(source: &Source) -> Result<Modules, Unreadable> {
                     Unreadable::no_source(format!("{}: no locator", udev::DMI_ENTRY))
                 }),
             ),
-            ..v1::MemoryModule::default()
         };
         found.modules.push(module);
     }
     found.sort();
     Ok(found)
+}
+
+/// udev's spelling (`Row Of Chips`, `FB-DIMM`) as the API has it.
+fn form_factor(text: &str) -> Result<String, Unreadable> {
+    let name = text.to_lowercase().replace([' ', '-'], "_");
+    let known = FORM_FACTORS.iter().any(|(_, known)| *known == name);
+    known.then_some(name).ok_or_else(|| {
+        Unreadable::no_source(format!("{}: form factor {text:.40}", udev::DMI_ENTRY))
+    })
 }
 
 fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, Unreadable> {

@@ -1,20 +1,30 @@
 //! Collectors for Linux: `/proc`, `/sys`, the firmware's tables, the package managers' databases. No commands are run
 //! and no right beyond an ordinary account's is asked for.
 
+pub mod batteries;
 pub mod block;
 pub mod cpu;
+pub mod devices;
 pub mod disks;
+pub mod displays;
+pub mod edid;
 pub mod filesystems;
 pub mod firmware;
+pub mod firmware_security;
 pub mod hardware;
 pub mod identity;
+pub mod ids;
+pub mod inputs;
 pub mod memory;
 pub mod network;
 pub mod operating_system;
+pub mod pci;
 pub mod placeholder;
+pub mod slots;
 pub mod smbios;
 pub mod software;
 pub mod udev;
+pub mod usb;
 pub mod virtualization;
 pub mod volatile;
 
@@ -30,4 +40,9 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &network::Network,
     &operating_system::OperatingSystem,
     &software::Software,
+    &firmware_security::FirmwareSecurity,
+    &slots::Slots,
+    &devices::Devices,
+    &displays::Displays,
+    &batteries::Batteries,
 ];

@@ -22,6 +22,12 @@ pub mod kind {
     pub const BOARD: u8 = 2;
     /// Chassis.
     pub const CHASSIS: u8 = 3;
+    /// Processor.
+    pub const PROCESSOR: u8 = 4;
+    /// Connector.
+    pub const PORT: u8 = 8;
+    /// Expansion slot.
+    pub const SLOT: u8 = 9;
     /// Array of memory slots.
     pub const MEMORY_ARRAY: u8 = 16;
     /// One memory slot.
@@ -161,6 +167,12 @@ impl Structure {
     pub fn dword(&self, offset: usize) -> Option<u32> {
         let bytes = self.bytes.get(offset..offset.checked_add(4)?)?;
         bytes.try_into().ok().map(u32::from_le_bytes)
+    }
+
+    /// A little-endian quad word.
+    pub fn qword(&self, offset: usize) -> Option<u64> {
+        let bytes = self.bytes.get(offset..offset.checked_add(8)?)?;
+        bytes.try_into().ok().map(u64::from_le_bytes)
     }
 
     /// The string that the byte at an offset refers to.
