@@ -3,15 +3,18 @@
 
 pub mod block;
 pub mod cpu;
+pub mod disk_health;
 pub mod disks;
 pub mod filesystems;
 pub mod firmware;
 pub mod hardware;
 pub mod identity;
+mod ioctl;
 pub mod memory;
 pub mod network;
 pub mod operating_system;
 pub mod placeholder;
+pub mod smart;
 pub mod smbios;
 pub mod software;
 pub mod udev;
@@ -30,4 +33,5 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &network::Network,
     &operating_system::OperatingSystem,
     &software::Software,
+    &disk_health::DiskHealth,
 ];
