@@ -69,10 +69,7 @@ pub fn read(source: &Source, ask: Arc<dyn Ask>, limit: Duration) -> Observation 
     let mut notes = Notes::new(v1::SectionKind::DiskHealth);
     let mut subjects = Vec::new();
     let known = disks::known(source);
-    for disk in notes
-        .take("disks", "/sys/block", known)
-        .unwrap_or_default()
-    {
+    for disk in notes.take("disks", "/sys/block", known).unwrap_or_default() {
         if disk.optical {
             continue;
         }
@@ -132,7 +129,9 @@ pub fn read(source: &Source, ask: Arc<dyn Ask>, limit: Duration) -> Observation 
 fn members(source: &Source, notes: &mut Notes) -> Vec<Known> {
     let hosts = source.list(SCSI_HOSTS).unwrap_or_default();
     let driver = hosts.iter().find_map(|host| {
-        let driver = source.line(&format!("{SCSI_HOSTS}/{host}/proc_name")).ok()?;
+        let driver = source
+            .line(&format!("{SCSI_HOSTS}/{host}/proc_name"))
+            .ok()?;
         RAID_DRIVERS.contains(&driver.as_str()).then_some(driver)
     });
     let Some(driver) = driver else {
@@ -251,7 +250,8 @@ fn row(source: &Source, ask: &dyn Ask, disk: &Known) -> Row {
     }
 }
 
-fn suspended(source: &Source, disk: &str) -> bool {
+/// Whether the kernel put the disk to sleep.
+pub fn suspended(source: &Source, disk: &str) -> bool {
     // The SCSI device; and of an NVMe disk the controller and its PCI function.
     ["device", "device/device"].iter().any(|level| {
         let path = format!("/sys/block/{disk}/{level}/power/runtime_status");
@@ -425,10 +425,14 @@ fn by_smartctl(source: &Source, ask: &dyn Ask, disk: &Known) -> Row {
     row.health.enabled = row.part("enabled", told.enabled.ok_or_else(silent));
     row.health.passed = row.part("passed", told.passed.ok_or_else(silent));
     row.health.rotation_rpm = row.part("rotation_rpm", told.rotation_rpm.ok_or_else(silent));
-    row.health.error_log_entries =
-        row.part("error_log_entries", told.error_log_entries.ok_or_else(silent));
-    row.health.failed_self_tests =
-        row.part("failed_self_tests", told.failed_self_tests.ok_or_else(silent));
+    row.health.error_log_entries = row.part(
+        "error_log_entries",
+        told.error_log_entries.ok_or_else(silent),
+    );
+    row.health.failed_self_tests = row.part(
+        "failed_self_tests",
+        told.failed_self_tests.ok_or_else(silent),
+    );
     if let Some(attributes) = row.part("attributes", told.attributes.ok_or_else(silent)) {
         let rows = attributes
             .into_iter()
@@ -437,7 +441,9 @@ fn by_smartctl(source: &Source, ask: &dyn Ask, disk: &Known) -> Row {
         take_attributes(&mut row, rows);
     }
     row.counters.power_on_hours = told.power_on_hours.or(row.counters.power_on_hours);
-    row.counters.temperature_celsius = told.temperature_celsius.or(row.counters.temperature_celsius);
+    row.counters.temperature_celsius = told
+        .temperature_celsius
+        .or(row.counters.temperature_celsius);
     row.counters.power_cycles = told.power_cycles.or(row.counters.power_cycles);
     remember(source, disk, &row);
     row

@@ -10,6 +10,7 @@ pub mod firmware;
 pub mod hardware;
 pub mod identity;
 mod ioctl;
+pub mod lvm;
 pub mod memory;
 pub mod network;
 pub mod operating_system;
@@ -17,6 +18,9 @@ pub mod placeholder;
 pub mod smart;
 pub mod smbios;
 pub mod software;
+pub mod storage;
+pub mod superblock;
+pub mod table;
 pub mod udev;
 pub mod virtualization;
 pub mod volatile;
@@ -34,4 +38,5 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &operating_system::OperatingSystem,
     &software::Software,
     &disk_health::DiskHealth,
+    &storage::Storage,
 ];

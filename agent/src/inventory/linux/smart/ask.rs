@@ -257,14 +257,21 @@ mod tests {
         refused[0] = 0x70;
         refused[2] = 5;
         refused[12] = 0x20;
-        assert!(judge("x", &answer(2, 0, &refused), false).unwrap_err().is_no_source());
+        assert!(
+            judge("x", &answer(2, 0, &refused), false)
+                .unwrap_err()
+                .is_no_source()
+        );
         let late = judge("x", &answer(0, 3, &[]), true).unwrap_err();
         assert_eq!(late.reason, chasqui_proto::v1::UnreadReason::TimeLimit);
         assert_eq!(judge("x", &answer(0, 0, &[]), true), Ok(None));
         let mut told = vec![0x72, 1, 0, 0x1d, 0, 0, 0, 14, 9, 12, 0, 0, 0, 0xff];
         told.extend([0, 0, 0, 0x4f, 0, 0xc2, 0, 0x50]);
         let registers = judge("x", &answer(2, 0, &told), false).unwrap().unwrap();
-        assert_eq!((registers.count, registers.lba_mid, registers.lba_high), (0xff, 0x4f, 0xc2));
+        assert_eq!(
+            (registers.count, registers.lba_mid, registers.lba_high),
+            (0xff, 0x4f, 0xc2)
+        );
         for cut in 0..told.len() {
             assert_eq!(ata::registers(&told[..cut]), None);
         }

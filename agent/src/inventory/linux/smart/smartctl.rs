@@ -248,7 +248,14 @@ pub fn parse(json: &[u8]) -> Result<Told, Unreadable> {
 
 /// Members behind RAID controllers, of `smartctl --scan-open`: `bus/0/megaraid,0`, sorted.
 pub fn members(json: &[u8]) -> Result<Vec<String>, Unreadable> {
-    const KINDS: &[&str] = &["megaraid,", "cciss,", "aacraid,", "3ware,", "areca,", "hpt,"];
+    const KINDS: &[&str] = &[
+        "megaraid,",
+        "cciss,",
+        "aacraid,",
+        "3ware,",
+        "areca,",
+        "hpt,",
+    ];
     let mut members: Vec<String> = root(json)?
         .devices
         .into_iter()
@@ -314,7 +321,9 @@ fn command(source: &Source, arguments: &[&str]) -> Result<Vec<u8>, Unreadable> {
     };
     let read = patience::within("smartctl", LIMIT, move || {
         let mut bytes = Vec::new();
-        let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+        let limit = u64::try_from(MAX_BYTES)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
         output.take(limit).read_to_end(&mut bytes).map(|_| bytes)
     });
     // Whatever came: it has said all it had to, or is not listened to any more. Its exit code is in the JSON too.
