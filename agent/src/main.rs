@@ -73,6 +73,8 @@ enum Command {
         root: Option<PathBuf>,
         #[arg(long)]
         without_names: bool,
+        #[arg(long, value_name = "DIR")]
+        memory: Option<PathBuf>,
     },
     #[command(hide = true)]
     FaultPoints,
@@ -152,7 +154,8 @@ fn execute(command: Command, config: Option<&Path>, lang: Lang) -> Result<(), Fa
         Command::CollectChild {
             root,
             without_names,
-        } => observe::collect_child(root.as_deref(), !without_names)
+            memory,
+        } => observe::collect_child(root.as_deref(), !without_names, memory.as_deref())
             .map_err(|error| internal(&error)),
         Command::FaultPoints => {
             let mut out = String::new();

@@ -28,7 +28,13 @@ const CALL_LIMIT: Duration = Duration::from_secs(60);
 /// What the hidden command `collect-child` does: observes and prints the length (8 bytes, big endian) and the encoded
 /// inventory. With the length the reader need not wait for the end: a thread that hangs in the kernel keeps the pipe open
 /// after everything was said.
-pub fn collect_child(root: Option<&std::path::Path>, names: bool) -> std::io::Result<()> {
+///
+/// `memory` is the folder where answers of sleeping disks are kept.
+pub fn collect_child(
+    root: Option<&std::path::Path>,
+    names: bool,
+    memory: Option<&std::path::Path>,
+) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut source = match root {
         Some(root) => Source::captured(root)?,
@@ -36,6 +42,9 @@ pub fn collect_child(root: Option<&std::path::Path>, names: bool) -> std::io::Re
     };
     if !names {
         source = source.without_names();
+    }
+    if let Some(memory) = memory {
+        source = source.with_memory(memory);
     }
     let inventory = inventory::encode(&inventory::collect(&source, clock::now_ms()));
     let mut out = std::io::stdout().lock();
@@ -75,6 +84,9 @@ pub async fn observe(agent: &Agent) -> Result<Inventory, Problem> {
     if !agent.config.inventory_names {
         command.arg("--without-names");
     }
+    command
+        .arg("--memory")
+        .arg(agent.config.state_dir.join("inventory"));
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     let mut stdout = child
         .stdout

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -21,6 +21,8 @@ pub const CAPTURE_NOTES: &str = "capture.json";
 const MAX_NOTES_BYTES: usize = 1 << 20;
 const MAX_LINE_BYTES: usize = 4_096;
 const MAX_ENTRIES: usize = 100_000;
+const MAX_MEMORY_BYTES: u64 = 1 << 16;
+const MAX_MEMORIES: usize = 256;
 const CAPTURE: &str = "a captured tree has no system calls";
 
 /// The machine facts are read from. Clones share the tree.
@@ -28,6 +30,7 @@ const CAPTURE: &str = "a captured tree has no system calls";
 pub struct Source {
     tree: Option<Arc<Captured>>,
     names: bool,
+    memory: Option<Arc<PathBuf>>,
 }
 
 #[derive(Debug)]
@@ -76,6 +79,7 @@ impl Source {
         Self {
             tree: None,
             names: true,
+            memory: None,
         }
     }
 
@@ -92,6 +96,7 @@ impl Source {
                 notes: CaptureNotes::default(),
             })),
             names: true,
+            memory: None,
         };
         let notes = match bare.bytes(&format!("/{CAPTURE_NOTES}"), MAX_NOTES_BYTES) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
@@ -107,6 +112,7 @@ impl Source {
         Ok(Self {
             tree: tree.map(|tree| Arc::new(Captured { notes, ..tree })),
             names: true,
+            memory: None,
         })
     }
 
@@ -114,6 +120,46 @@ impl Source {
     pub fn without_names(mut self) -> Self {
         self.names = false;
         self
+    }
+
+    /// Keeps answers of what may not be asked every time (a disk that sleeps) in a folder of the agent's own.
+    pub fn with_memory(mut self, folder: &Path) -> Self {
+        self.memory = Some(Arc::new(folder.to_owned()));
+        self
+    }
+
+    /// An answer that was kept; `None` where there is none, or no folder to keep it in. The bytes are as trustworthy as
+    /// the folder.
+    pub fn recall(&self, key: &str) -> Option<Vec<u8>> {
+        let file = File::open(self.memory.as_ref()?.join(key)).ok()?;
+        let mut bytes = Vec::new();
+        file.take(MAX_MEMORY_BYTES)
+            .read_to_end(&mut bytes)
+            .ok()
+            .map(|_| bytes)
+    }
+
+    /// Keeps an answer under a key, which is a file name. Does nothing without a folder; a failure costs what is recalled
+    /// later, which is then said to be unread.
+    pub fn remember(&self, key: &str, answer: &[u8]) {
+        let Some(folder) = self.memory.as_deref() else {
+            return;
+        };
+        // An unchanged answer is not written again: an inventory must not wear the disk it reports on.
+        if self.recall(key).is_some_and(|kept| kept == answer)
+            || answer.len() as u64 >= MAX_MEMORY_BYTES
+        {
+            return;
+        }
+        let kept = std::fs::read_dir(folder).map_or(0, Iterator::count);
+        if kept >= MAX_MEMORIES {
+            // Disks that came and went. Those that are here answer again.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        let written = folder.join(format!("{key}.new"));
+        let _ = std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&written, answer))
+            .and_then(|()| std::fs::rename(&written, folder.join(key)));
     }
 
     /// Whether names of people are read.

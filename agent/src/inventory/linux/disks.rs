@@ -7,6 +7,7 @@ use chasqui_proto::v1;
 use v1::section_facts::Facts;
 
 use super::super::{Collector, Notes, Observation, Source, Unreadable, bounds};
+use super::smart::ata::Identify;
 use super::udev::Properties;
 use super::{block, filesystems, placeholder};
 
@@ -69,6 +70,70 @@ impl Collector for Disks {
     }
 }
 
+/// What the health section must know of a disk before it is asked.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Kernel name, or the path of a member behind a RAID controller.
+    pub name: String,
+    /// As [`bus`] gives it.
+    pub bus: Option<&'static str>,
+    /// `None` where it is not told.
+    pub kind: Option<v1::DiskKind>,
+    /// Model.
+    pub model: Option<String>,
+    /// Serial, or why there is none.
+    pub serial: Result<String, Unreadable>,
+    /// The medium can be taken out.
+    pub removable: Option<bool>,
+    /// A drive for discs.
+    pub optical: bool,
+    /// A member behind a RAID controller.
+    pub member: bool,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            bus: None,
+            kind: None,
+            model: None,
+            serial: Err(Unreadable::no_source("the disk does not tell")),
+            removable: None,
+            optical: false,
+            member: false,
+        }
+    }
+}
+
+/// The disks of [`Disks`], sorted by name.
+pub fn known(source: &Source) -> Result<Vec<Known>, Unreadable> {
+    let names = source.list(BLOCK)?;
+    let disks = names.into_iter().filter(|name| is_disk(source, name));
+    Ok(disks
+        .take(MAX_DISKS)
+        .map(|name| {
+            let path = format!("{BLOCK}/{name}");
+            let told = Told::of(source, &path);
+            let bus = bus(source, &name);
+            let model = model(source, &path, &told).ok();
+            Known {
+                bus,
+                kind: kind(source, &name, bus, model.as_deref(), &told).ok(),
+                serial: placeholder::refuse(serial(source, &path, &told)),
+                removable: source
+                    .number::<u8>(&format!("{path}/removable"))
+                    .ok()
+                    .map(|flag| flag != 0),
+                optical: name.starts_with("sr"),
+                member: false,
+                name,
+                model,
+            }
+        })
+        .collect())
+}
+
 /// The bus a disk hangs on, from its place in the device tree; `None` where that does not tell.
 pub fn bus(source: &Source, disk: &str) -> Option<&'static str> {
     // Order matters: a USB box holds a SCSI host, and so does a SATA port.
@@ -126,6 +191,18 @@ struct Told {
     identify: Option<Identify>,
 }
 
+impl Told {
+    fn of(source: &Source, path: &str) -> Self {
+        Self {
+            udev: Properties::of_block(source, path).ok(),
+            identify: source
+                .bytes(&format!("{path}/device/vpd_pg89"), 4_096)
+                .ok()
+                .and_then(|page| identify(&page)),
+        }
+    }
+}
+
 fn disk(
     source: &Source,
     name: String,
@@ -134,16 +211,7 @@ fn disk(
 ) -> v1::Disk {
     let path = format!("{BLOCK}/{name}");
     notes.from(&format!("disks.{name}"), &path);
-    let told = Told {
-        udev: source
-            .line(&format!("{path}/dev"))
-            .ok()
-            .and_then(|number| Properties::read(source, &format!("/run/udev/data/b{number}")).ok()),
-        identify: source
-            .bytes(&format!("{path}/device/vpd_pg89"), 4_096)
-            .ok()
-            .and_then(|page| Identify::parse(&page)),
-    };
+    let told = Told::of(source, &path);
     let removable = source.number::<u8>(&format!("{path}/removable"));
     let removable = notes
         .part(&format!("disks.{name}.removable"), removable)
@@ -165,6 +233,11 @@ fn disk(
     v1::Disk {
         serial: notes.part(&format!("disks.{name}.serial"), serial),
         firmware: notes.part(&format!("disks.{name}.firmware"), firmware),
+        wwn: notes.part(&format!("disks.{name}.wwn"), wwn(source, &path, &told)),
+        manufacturer: notes.part(
+            &format!("disks.{name}.manufacturer"),
+            manufacturer(source, &path),
+        ),
         size_bytes: notes.part(&format!("disks.{name}.size_bytes"), size),
         kind: kind.unwrap_or(v1::DiskKind::Unspecified).into(),
         system: system.map(|disks| disks.contains(&name)),
@@ -172,7 +245,6 @@ fn disk(
         model,
         bus,
         removable,
-        ..v1::Disk::default()
     }
 }
 
@@ -250,6 +322,40 @@ fn firmware(source: &Source, path: &str, told: &Told) -> Result<String, Unreadab
         .ok_or_else(|| Unreadable::no_source(format!("{path}: no firmware revision")))
 }
 
+fn wwn(source: &Source, path: &str, told: &Told) -> Result<String, Unreadable> {
+    if let Some(wwn) = told.identify.as_ref().and_then(|page| page.wwn.clone()) {
+        return Ok(wwn);
+    }
+    // The kernel writes `naa.5000c500...`, the device manager `0x5000c500...`: one form for both.
+    let of_kernel = ["wwid", "device/wwid"].iter().find_map(|file| {
+        let wwid = source.line(&format!("{path}/{file}")).ok()?;
+        match wwid.strip_prefix("naa.") {
+            Some(name) => Some(format!("0x{name}")),
+            // The others (`t10.`, `nvme.`) only repeat maker, model and serial.
+            None => (wwid.starts_with("eui.") || wwid.starts_with("uuid.")).then_some(wwid),
+        }
+    });
+    of_kernel
+        .or_else(|| {
+            let udev = told.udev.as_ref()?;
+            udev.get("ID_WWN_WITH_EXTENSION")
+                .or_else(|| udev.get("ID_WWN"))
+                .and_then(bounds::some_text)
+        })
+        .ok_or_else(|| Unreadable::no_source(format!("{path}: no world wide name")))
+}
+
+fn manufacturer(source: &Source, path: &str) -> Result<String, Unreadable> {
+    let maker = source.line(&format!("{path}/device/vendor"))?;
+    // The SCSI layer gives every ATA disk this maker; virtio gives a PCI number.
+    if maker == "ATA" || maker.starts_with("0x") {
+        return Err(Unreadable::no_source(format!(
+            "{path}: the maker is not told apart from the model"
+        )));
+    }
+    placeholder::refuse(Ok(maker))
+}
+
 fn kind(
     source: &Source,
     name: &str,
@@ -286,7 +392,7 @@ fn kind(
     let turns = told
         .identify
         .as_ref()
-        .and_then(|page| page.turns)
+        .and_then(|page| page.rotation_rpm.map(|turns| turns > 0))
         .or_else(|| {
             let rate: u32 = told
                 .udev
@@ -315,40 +421,9 @@ fn kind(
 
 /// ATA IDENTIFY DEVICE data, as the SCSI layer keeps it in vital product data page 89h (SAT). It has the full model,
 /// where the SCSI inquiry has room for 16 characters.
-struct Identify {
-    model: Option<String>,
-    serial: Option<String>,
-    firmware: Option<String>,
-    turns: Option<bool>,
-}
-
-impl Identify {
-    fn parse(page: &[u8]) -> Option<Self> {
-        if page.get(1) != Some(&0x89) {
-            return None;
-        }
-        let data = page.get(60..572)?;
-        let text = |words: std::ops::Range<usize>| {
-            let bytes: Vec<u8> = data
-                .get(words.start * 2..words.end * 2)?
-                .chunks_exact(2)
-                .flat_map(|word| word.iter().rev().copied())
-                .collect();
-            bounds::some_text(&String::from_utf8_lossy(&bytes))
-        };
-        let rate = data
-            .get(434..436)
-            .and_then(|word| word.try_into().ok())
-            .map(u16::from_le_bytes);
-        Some(Self {
-            serial: text(10..20),
-            firmware: text(23..27),
-            model: text(27..47),
-            turns: match rate {
-                Some(1) => Some(false),
-                Some(0x0401..=0xfffe) => Some(true),
-                _ => None,
-            },
-        })
+fn identify(page: &[u8]) -> Option<Identify> {
+    if page.get(1) != Some(&0x89) {
+        return None;
     }
+    Identify::parse(page.get(60..572)?).ok()
 }

@@ -8,6 +8,7 @@ use chasqui_proto::v1;
 
 use super::super::{Notes, Source, Unreadable, bounds};
 use super::block::{self, MOUNTS, Mount};
+use super::udev::Properties;
 
 const MAX_FILE_SYSTEMS: usize = 1_000;
 const IMAGES: &[&str] = &[
@@ -87,15 +88,39 @@ pub fn read(source: &Source, notes: &mut Notes) -> Vec<v1::FileSystem> {
             } else {
                 source.space(&mount.mount_point)
             };
+            let (label, uuid) = names(source, &mount);
+            let gap = |field: &str| format!("file_systems.{}.{field}", mount.mount_point);
             v1::FileSystem {
+                label: notes.part(&gap("label"), label),
+                uuid: notes.part(&gap("uuid"), uuid),
                 size_bytes: notes.part(&group, size).map(|space| space.size_bytes),
                 mount_point: bounds::clean(&mount.mount_point),
                 device: bounds::clean(&mount.device),
                 r#type: bounds::clean(&mount.fs_type),
-                ..v1::FileSystem::default()
             }
         })
         .collect()
+}
+
+/// Label and UUID, as the device manager found them when the device appeared.
+fn names(
+    source: &Source,
+    mount: &Mount,
+) -> (Result<String, Unreadable>, Result<String, Unreadable>) {
+    let device = block::devices_of(source, mount).into_iter().next();
+    let udev = device
+        .ok_or_else(|| Unreadable::no_source("no device that the kernel names"))
+        .and_then(|device| Properties::of_block(source, &format!("/sys/class/block/{device}")));
+    match udev {
+        Ok(udev) => (
+            udev.unescaped("ID_FS_LABEL_ENC")
+                .ok_or_else(|| Unreadable::no_source("the device manager knows no label")),
+            udev.get("ID_FS_UUID")
+                .and_then(bounds::some_text)
+                .ok_or_else(|| Unreadable::no_source("the device manager knows no UUID")),
+        ),
+        Err(why) => (Err(why.clone()), Err(why)),
+    }
 }
 
 fn on_a_passing_disk(source: &Source, mount: &Mount) -> bool {

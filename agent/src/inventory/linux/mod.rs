@@ -5,6 +5,7 @@ pub mod batteries;
 pub mod block;
 pub mod cpu;
 pub mod devices;
+pub mod disk_health;
 pub mod disks;
 pub mod displays;
 pub mod edid;
@@ -15,14 +16,20 @@ pub mod hardware;
 pub mod identity;
 pub mod ids;
 pub mod inputs;
+mod ioctl;
+pub mod lvm;
 pub mod memory;
 pub mod network;
 pub mod operating_system;
 pub mod pci;
 pub mod placeholder;
 pub mod slots;
+pub mod smart;
 pub mod smbios;
 pub mod software;
+pub mod storage;
+pub mod superblock;
+pub mod table;
 pub mod udev;
 pub mod usb;
 pub mod virtualization;
@@ -45,4 +52,6 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &devices::Devices,
     &displays::Displays,
     &batteries::Batteries,
+    &disk_health::DiskHealth,
+    &storage::Storage,
 ];

@@ -26,6 +26,12 @@ impl Properties {
         Ok(Self(properties))
     }
 
+    /// Reads the entry of a block device by its folder in sysfs, for example `/sys/class/block/sda1`.
+    pub fn of_block(source: &Source, folder: &str) -> Result<Self, Unreadable> {
+        let number = source.line(&format!("{folder}/dev"))?;
+        Self::read(source, &format!("/run/udev/data/b{number}"))
+    }
+
     /// A property as it stands.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
