@@ -4,10 +4,12 @@
 pub mod block;
 pub mod cpu;
 pub mod disks;
+pub mod enablement;
 pub mod filesystems;
 pub mod firmware;
 pub mod hardware;
 pub mod identity;
+pub mod ini;
 pub mod memory;
 pub mod network;
 pub mod operating_system;
@@ -15,6 +17,7 @@ pub mod placeholder;
 pub mod smbios;
 pub mod software;
 pub mod udev;
+pub mod updates;
 pub mod virtualization;
 pub mod volatile;
 
@@ -30,4 +33,5 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &network::Network,
     &operating_system::OperatingSystem,
     &software::Software,
+    &updates::Updates,
 ];
