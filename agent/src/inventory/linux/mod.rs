@@ -1,6 +1,7 @@
 //! Collectors for Linux: `/proc`, `/sys`, the firmware's tables, the package managers' databases. No commands are run
 //! and no right beyond an ordinary account's is asked for.
 
+pub mod accounts;
 pub mod block;
 pub mod cpu;
 pub mod disks;
@@ -14,6 +15,8 @@ pub mod memory;
 pub mod network;
 pub mod operating_system;
 pub mod placeholder;
+pub mod printers;
+pub mod services;
 pub mod smbios;
 pub mod software;
 pub mod udev;
@@ -33,5 +36,8 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &network::Network,
     &operating_system::OperatingSystem,
     &software::Software,
+    &printers::Printers,
     &updates::Updates,
+    &accounts::Accounts,
+    &services::Services,
 ];
