@@ -14,8 +14,10 @@ pub mod ini;
 pub mod memory;
 pub mod network;
 pub mod operating_system;
+pub mod packages;
 pub mod placeholder;
 pub mod printers;
+pub mod security;
 pub mod services;
 pub mod smbios;
 pub mod software;
@@ -37,6 +39,7 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &operating_system::OperatingSystem,
     &software::Software,
     &printers::Printers,
+    &security::Security,
     &updates::Updates,
     &accounts::Accounts,
     &services::Services,

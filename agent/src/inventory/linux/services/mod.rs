@@ -48,6 +48,9 @@ impl Collector for Services {
                 &b.user,
             ))
         });
+        if !source.with_names() {
+            without_homes(&mut services, &mut timers);
+        }
         explain(&services, &startup, &timers, &mut notes);
         let facts = v1::ServicesFacts {
             services,
@@ -55,6 +58,22 @@ impl Collector for Services {
             timers,
         };
         Observation::new(Facts::Services(facts), notes)
+    }
+}
+
+/// The path of a program in a home bears the name of its owner.
+fn without_homes(services: &mut [v1::Service], timers: &mut [v1::Timer]) {
+    let programs = services
+        .iter_mut()
+        .map(|service| &mut service.program)
+        .chain(timers.iter_mut().map(|timer| &mut timer.program));
+    for program in programs {
+        if program
+            .as_deref()
+            .is_some_and(|path| path.starts_with("/home/"))
+        {
+            *program = None;
+        }
     }
 }
 
