@@ -3,11 +3,14 @@
 
 pub mod accounts;
 pub mod block;
+pub mod certificates;
 pub mod cpu;
+pub mod directory;
 pub mod disks;
 pub mod enablement;
 pub mod filesystems;
 pub mod firmware;
+pub mod guests;
 pub mod hardware;
 pub mod identity;
 pub mod ini;
@@ -21,6 +24,7 @@ pub mod security;
 pub mod services;
 pub mod smbios;
 pub mod software;
+pub mod system;
 pub mod udev;
 pub mod updates;
 pub mod virtualization;
@@ -43,4 +47,7 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &updates::Updates,
     &accounts::Accounts,
     &services::Services,
+    &certificates::Certificates,
+    &directory::Directory,
+    &guests::Guests,
 ];
