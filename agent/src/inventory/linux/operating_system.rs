@@ -6,6 +6,7 @@ use chasqui_proto::v1;
 use v1::section_facts::Facts;
 
 use super::super::{Collector, Notes, Observation, Source, Unreadable, bounds, date, first_of};
+use super::system;
 
 const OS_RELEASE: &str = "/etc/os-release";
 const OS_RELEASE_OF_VENDOR: &str = "/usr/lib/os-release";
@@ -35,7 +36,7 @@ impl Collector for OperatingSystem {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn collect(&self, source: &Source) -> Observation {
@@ -77,7 +78,23 @@ impl Collector for OperatingSystem {
             }
             _ => Some("linux".to_owned()),
         };
+        let mut whole = |group: &str, read: Result<(&'static str, String), Unreadable>| {
+            notes.first(
+                group,
+                [match read {
+                    Ok((path, value)) => (path, Ok(value)),
+                    Err(why) => ("", Err(why)),
+                }],
+            )
+        };
+        let time_zone = whole("time_zone", system::time_zone(source));
+        let locale = whole("locale", system::locale(source));
+        let ssh_host_key = whole("ssh_host_key", system::ssh_host_key(source));
         let facts = v1::OperatingSystemFacts {
+            time_zone,
+            locale,
+            ssh_host_key,
+            desktops: system::desktops(source, &mut notes),
             family,
             product,
             name,
@@ -87,7 +104,6 @@ impl Collector for OperatingSystem {
             kernel,
             architecture: notes.take("architecture", "uname(2)", source.machine()),
             installed_on: installed_on(source, &mut notes),
-            ..v1::OperatingSystemFacts::default()
         };
         Observation::new(Facts::OperatingSystem(facts), notes)
     }

@@ -1,5 +1,11 @@
-//! Network interfaces with their addresses, the routers and the name servers. Left out because they come and go without
+//! Network interfaces with their addresses, routes, name servers and known Wi-Fi networks. Left out because they come and go without
 //! the machine having changed: containers' and virtual machines' ports, temporary IPv6 addresses, counters, leases.
+
+mod hardware;
+mod leases;
+mod resolver;
+mod routes;
+mod wifi;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,20 +14,15 @@ use chasqui_proto::v1;
 use v1::section_facts::Facts;
 
 use super::super::{Collector, Notes, Observation, Source, Unreadable, bounds};
+use routes::prefix_of;
 
 const CLASS: &str = "/sys/class/net";
 const IPV6: &str = "/proc/net/if_inet6";
 const TRIE: &str = "/proc/net/fib_trie";
-const ROUTES: &str = "/proc/net/route";
-const ROUTES6: &str = "/proc/net/ipv6_route";
-const RESOLVER: &str = "/etc/resolv.conf";
-/// What systemd-resolved asks in truth, where the resolver file names its stub.
-const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 
 const MAX_TABLE_BYTES: usize = 8 << 20;
 const MAX_INTERFACES: usize = 256;
 const MAX_ADDRESSES: usize = 64;
-const MAX_SERVERS: usize = 16;
 
 /// Virtual ports that a container engine or a hypervisor makes and removes.
 const PASSING: &[&str] = &[
@@ -41,7 +42,7 @@ impl Collector for Network {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn collect(&self, source: &Source) -> Observation {
@@ -60,11 +61,16 @@ impl Collector for Network {
             Err(why) if why.is_no_source() => {}
             Err(why) => notes.unread("addresses.ipv6", why),
         }
+        let (dns_servers, search_domains) = resolver::read(source, &mut notes);
+        let interfaces = interfaces(source, &mut addresses, &mut notes);
+        hardware::explain(&interfaces, &mut notes);
         let facts = v1::NetworkFacts {
-            interfaces: interfaces(source, &mut addresses, &mut notes),
-            dns_servers: dns_servers(source, &mut notes),
-            default_gateways: gateways(source, &mut notes),
-            ..v1::NetworkFacts::default()
+            dns_servers,
+            default_gateways: routes::gateways(source, &mut notes),
+            routes: routes::facts(source, &interfaces, &mut notes),
+            search_domains,
+            wifi_networks: wifi::known(source, &mut notes),
+            interfaces,
         };
         Observation::new(Facts::Network(facts), notes)
     }
@@ -93,12 +99,19 @@ fn interfaces(
         let why = Unreadable::too_large(format!("{} interfaces", names.len()));
         notes.unread("interfaces", why);
     }
+    let leases = leases::Leases::read(source, notes);
     names
         .into_iter()
         .take(MAX_INTERFACES)
         .map(|name| {
             let own = addresses.remove(&name).unwrap_or_default();
-            interface(source, name, own, notes)
+            let lease = leases.of(source, &name, &own);
+            let found = interface(source, name, own, notes);
+            v1::NetworkInterface {
+                dhcp: lease.is_some().then_some(true),
+                dhcp_server: lease.flatten(),
+                ..found
+            }
         })
         .collect()
 }
@@ -135,7 +148,16 @@ fn interface(
     let up = notes.part(&format!("interfaces.{name}.up"), up);
     let mtu = source.number(&format!("{path}/mtu"));
     let mtu = notes.part(&format!("interfaces.{name}.mtu"), mtu);
-    let mac = notes.part(&format!("interfaces.{name}.mac"), mac(source, &path));
+    let permanent_mac = hardware::permanent_mac(source, &path);
+    // The address that a Wi-Fi adapter invents for a network changes with the network, and is no fact of the machine.
+    let mac = match (mac(source, &path), &permanent_mac) {
+        (Ok(mac), Some(own)) if kind == Ok("wifi") && mac != *own => Err(Unreadable::no_source(
+            "a private address in the place of the permanent one",
+        )),
+        (mac, _) => mac,
+    };
+    let mac = notes.part(&format!("interfaces.{name}.mac"), mac);
+    let permanent_mac = permanent_mac.filter(|own| mac.as_ref() != Some(own));
     // The rate of a radio link changes by the minute; that of a cable only with the cable.
     let speed = if kind == Ok("wifi") {
         Err(Unreadable::no_source("the rate of a radio link is no fact"))
@@ -159,6 +181,11 @@ fn interface(
             .collect(),
         mtu,
         up,
+        driver: hardware::driver(source, &path),
+        pci_slot: hardware::pci_slot(source, &path),
+        r#virtual: hardware::is_virtual(source, &path),
+        permanent_mac,
+        members: hardware::members(source, &path),
         name: bounds::clean(&name),
         ..v1::NetworkInterface::default()
     }
@@ -276,7 +303,7 @@ pub fn ipv4_of_tables(source: &Source) -> Result<Addresses, Unreadable> {
             local.extend(last);
         }
     }
-    let routes = routes(source)?;
+    let routes = routes::main(source)?;
     let mut addresses = Addresses::new();
     for address in local {
         let (name, prefix) = if address.is_loopback() {
@@ -298,56 +325,6 @@ pub fn ipv4_of_tables(source: &Source) -> Result<Addresses, Unreadable> {
             .insert((address.into(), prefix));
     }
     Ok(addresses)
-}
-
-struct Route {
-    interface: String,
-    destination: Ipv4Addr,
-    gateway: Ipv4Addr,
-    prefix: u8,
-    metric: u32,
-}
-
-impl Route {
-    fn holds(&self, address: Ipv4Addr) -> bool {
-        let mask = u32::MAX
-            .checked_shl(32 - u32::from(self.prefix))
-            .unwrap_or(0);
-        u32::from(address) & mask == u32::from(self.destination) & mask
-    }
-}
-
-fn routes(source: &Source) -> Result<Vec<Route>, Unreadable> {
-    let text = source.text(ROUTES, MAX_TABLE_BYTES)?;
-    if !text.starts_with("Iface") {
-        return Err(Unreadable::malformed(format!("{ROUTES}: no heading")));
-    }
-    let bad = |line: &str| Unreadable::malformed(format!("{ROUTES}: {}", bounds::clip(line, 80)));
-    text.lines()
-        .skip(1)
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| route(line).ok_or_else(|| bad(line)))
-        .collect()
-}
-
-fn route(line: &str) -> Option<Route> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    // The kernel prints addresses as numbers of its own byte order.
-    let address = |index: usize| {
-        let number = u32::from_str_radix(fields.get(index)?, 16).ok()?;
-        Some(Ipv4Addr::from(number.to_ne_bytes()))
-    };
-    Some(Route {
-        interface: (*fields.first()?).to_owned(),
-        destination: address(1)?,
-        gateway: address(2)?,
-        prefix: prefix_of(address(7)?),
-        metric: fields.get(6)?.parse().ok()?,
-    })
-}
-
-fn prefix_of(mask: Ipv4Addr) -> u8 {
-    u8::try_from(u32::from(mask).leading_ones()).unwrap_or(32)
 }
 
 fn ipv6(source: &Source) -> Result<Addresses, Unreadable> {
@@ -376,86 +353,4 @@ fn ipv6(source: &Source) -> Result<Addresses, Unreadable> {
             .insert((address.into(), prefix));
     }
     Ok(addresses)
-}
-
-fn gateways(source: &Source, notes: &mut Notes) -> Vec<String> {
-    let mut found = Vec::new();
-    if let Some(routes) = notes.take("default_gateways.ipv4", ROUTES, routes(source)) {
-        let mut gateways: Vec<(u32, Ipv4Addr)> = routes
-            .into_iter()
-            .filter(|route| route.prefix == 0 && !route.gateway.is_unspecified())
-            .map(|route| (route.metric, route.gateway))
-            .collect();
-        gateways.sort_unstable();
-        found.extend(gateways.into_iter().map(|(_, gateway)| gateway.to_string()));
-    }
-    match gateways6(source) {
-        Ok(gateways) => {
-            notes.from("default_gateways.ipv6", ROUTES6);
-            found.extend(gateways.iter().map(ToString::to_string));
-        }
-        Err(why) if why.is_no_source() => {}
-        Err(why) => notes.unread("default_gateways.ipv6", why),
-    }
-    distinct(found)
-}
-
-fn gateways6(source: &Source) -> Result<Vec<Ipv6Addr>, Unreadable> {
-    let text = source.text(ROUTES6, MAX_TABLE_BYTES)?;
-    let mut gateways = Vec::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let parsed = (|| {
-            let hex = |index: usize| u128::from_str_radix(fields.get(index)?, 16).ok();
-            let metric = u32::from_str_radix(fields.get(5)?, 16).ok()?;
-            Some((hex(0)?, hex(1)?, hex(4)?, metric))
-        })();
-        let (destination, prefix, gateway, metric) = parsed.ok_or_else(|| {
-            Unreadable::malformed(format!("{ROUTES6}: {}", bounds::clip(line, 80)))
-        })?;
-        if destination == 0 && prefix == 0 && gateway != 0 {
-            gateways.push((metric, Ipv6Addr::from(gateway)));
-        }
-    }
-    gateways.sort_unstable();
-    Ok(gateways.into_iter().map(|(_, gateway)| gateway).collect())
-}
-
-fn dns_servers(source: &Source, notes: &mut Notes) -> Vec<String> {
-    let of = |path: &str| source.text(path, 1 << 20).map(|text| name_servers(&text));
-    let (path, servers) = match of(RESOLVER) {
-        Ok(servers) if servers.iter().all(|server| server == "127.0.0.53") => match of(RESOLVED) {
-            Ok(real) => (RESOLVED, Ok(real)),
-            Err(_) => (RESOLVER, Ok(servers)),
-        },
-        other => (RESOLVER, other),
-    };
-    notes.take("dns_servers", path, servers).unwrap_or_default()
-}
-
-/// In the file's order, which is the order of asking.
-fn name_servers(text: &str) -> Vec<String> {
-    let servers = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("nameserver"))
-        .filter(|rest| rest.starts_with([' ', '\t']))
-        .filter_map(|rest| rest.split_whitespace().next())
-        // Link-local servers carry their interface: `fe80::1%eth0`.
-        .filter(|server| {
-            server
-                .split('%')
-                .next()
-                .is_some_and(|address| address.parse::<IpAddr>().is_ok())
-        })
-        .map(bounds::clean)
-        .collect();
-    distinct(servers)
-}
-
-fn distinct(list: Vec<String>) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    list.into_iter()
-        .filter(|entry| seen.insert(entry.clone()))
-        .take(MAX_SERVERS)
-        .collect()
 }
