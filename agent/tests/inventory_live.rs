@@ -8,7 +8,7 @@
 
 mod inventory_support;
 
-use chasqui_agent::inventory::{self, Inventory, Source, linux};
+use chasqui_agent::inventory::{self, Inventory, Source};
 use chasqui_base::text::Lang;
 use inventory_support as support;
 
