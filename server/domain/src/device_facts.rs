@@ -152,7 +152,9 @@ impl Facts {
                 match (minor, currency) {
                     (None, _) => self.currency.clear(),
                     (Some(_), Some(currency)) => self.currency = currency,
-                    (Some(_), None) if self.currency.is_empty() => CURRENCY.clone_into(&mut self.currency),
+                    (Some(_), None) if self.currency.is_empty() => {
+                        CURRENCY.clone_into(&mut self.currency)
+                    }
                     (Some(_), None) => {}
                 }
             }
@@ -194,18 +196,27 @@ impl Facts {
     /// These facts, with the other's where nothing is known.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
-        let pick = |mine: &String, theirs: &String| {
-            if mine.is_empty() { theirs } else { mine }.clone()
+        let pick =
+            |mine: &String, theirs: &String| if mine.is_empty() { theirs } else { mine }.clone();
+        let money = if self.cost_minor.is_some() {
+            self
+        } else {
+            other
         };
-        let money = if self.cost_minor.is_some() { self } else { other };
         Self {
             plate: pick(&self.plate, &other.plate),
-            purchase_date: self.purchase_date.clone().or_else(|| other.purchase_date.clone()),
+            purchase_date: self
+                .purchase_date
+                .clone()
+                .or_else(|| other.purchase_date.clone()),
             dependency: pick(&self.dependency, &other.dependency),
             responsible: pick(&self.responsible, &other.responsible),
             seat: pick(&self.seat, &other.seat),
             contract: pick(&self.contract, &other.contract),
-            warranty_end: self.warranty_end.clone().or_else(|| other.warranty_end.clone()),
+            warranty_end: self
+                .warranty_end
+                .clone()
+                .or_else(|| other.warranty_end.clone()),
             supplier: pick(&self.supplier, &other.supplier),
             invoice: pick(&self.invoice, &other.invoice),
             note: pick(&self.note, &other.note),

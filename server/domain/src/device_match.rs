@@ -121,15 +121,41 @@ impl Kind {
     pub fn text(self) -> Text {
         match self {
             Self::Unrelated => Text::new("sin relación", "unrelated"),
-            Self::Reimaged => Text::new("el mismo equipo, reinstalado", "one machine, installed anew"),
-            Self::BoardReplaced => Text::new("el mismo equipo con otra tarjeta madre", "one machine with another board"),
-            Self::VirtualAgain => Text::new("la misma máquina virtual, inscrita de nuevo", "one virtual machine, enrolled anew"),
-            Self::ClonedUuid => Text::new("dos equipos con un UUID repetido", "two machines with a repeated UUID"),
-            Self::VirtualClone => Text::new("dos máquinas virtuales de un mismo original", "two virtual machines of one original"),
-            Self::ClonedImage => Text::new("dos equipos con la misma imagen", "two machines with one image"),
-            Self::DiskMoved => Text::new("un disco que pasó a otro equipo", "a disk that went into another machine"),
-            Self::AdapterShared => Text::new("un adaptador que usaron ambos", "an adapter that both used"),
-            Self::SerialRepeated => Text::new("dos equipos con un serial repetido", "two machines with a repeated serial number"),
+            Self::Reimaged => Text::new(
+                "el mismo equipo, reinstalado",
+                "one machine, installed anew",
+            ),
+            Self::BoardReplaced => Text::new(
+                "el mismo equipo con otra tarjeta madre",
+                "one machine with another board",
+            ),
+            Self::VirtualAgain => Text::new(
+                "la misma máquina virtual, inscrita de nuevo",
+                "one virtual machine, enrolled anew",
+            ),
+            Self::ClonedUuid => Text::new(
+                "dos equipos con un UUID repetido",
+                "two machines with a repeated UUID",
+            ),
+            Self::VirtualClone => Text::new(
+                "dos máquinas virtuales de un mismo original",
+                "two virtual machines of one original",
+            ),
+            Self::ClonedImage => Text::new(
+                "dos equipos con la misma imagen",
+                "two machines with one image",
+            ),
+            Self::DiskMoved => Text::new(
+                "un disco que pasó a otro equipo",
+                "a disk that went into another machine",
+            ),
+            Self::AdapterShared => {
+                Text::new("un adaptador que usaron ambos", "an adapter that both used")
+            }
+            Self::SerialRepeated => Text::new(
+                "dos equipos con un serial repetido",
+                "two machines with a repeated serial number",
+            ),
             Self::AliveAtOnce => Text::new("ambos activos a la vez", "both alive at one time"),
             Self::AliveInTurns => Text::new("activos por turnos", "alive in turns"),
             Self::Unclear => Text::new("no está claro", "not clear"),
@@ -176,7 +202,8 @@ pub fn decide(new: &Machine, known: &[Machine]) -> Verdict {
         })
         .collect();
     all.sort_by(|one, two| {
-        let rank = |candidate: &Candidate| (candidate.comparison.outcome, candidate.comparison.weight());
+        let rank =
+            |candidate: &Candidate| (candidate.comparison.outcome, candidate.comparison.weight());
         rank(two).cmp(&rank(one)).then_with(|| one.id.cmp(&two.id))
     });
     let possible: Vec<Candidate> = all
@@ -187,7 +214,9 @@ pub fn decide(new: &Machine, known: &[Machine]) -> Verdict {
     match possible.as_slice() {
         [] => Verdict::Different { candidates: all },
         [only] if only.comparison.outcome == Outcome::Same => Verdict::Same(only.clone()),
-        _ => Verdict::Ambiguous { candidates: possible },
+        _ => Verdict::Ambiguous {
+            candidates: possible,
+        },
     }
 }
 
@@ -200,20 +229,40 @@ pub fn lookups(machine: &Machine) -> Vec<(&'static str, String)> {
             found.insert((kind, text), ());
         }
     };
-    let serials = [&machine.system_serial, &machine.board_serial, &machine.chassis_serial];
+    let serials = [
+        &machine.system_serial,
+        &machine.board_serial,
+        &machine.chassis_serial,
+    ];
     let uuid = machine.smbios_uuid.as_deref().and_then(uuid);
-    add("smbios_uuid", uuid.as_deref().and_then(placeholder::swapped));
+    add(
+        "smbios_uuid",
+        uuid.as_deref().and_then(placeholder::swapped),
+    );
     add("smbios_uuid", uuid);
-    for (kind, text) in ["system_serial", "board_serial", "chassis_serial"].into_iter().zip(serials) {
+    for (kind, text) in ["system_serial", "board_serial", "chassis_serial"]
+        .into_iter()
+        .zip(serials)
+    {
         add(kind, text.as_deref().and_then(serial));
     }
     // A service desk types the serial number into the field it finds.
-    add("chassis_serial", machine.system_serial.as_deref().and_then(serial));
-    add("system_serial", machine.chassis_serial.as_deref().and_then(serial));
+    add(
+        "chassis_serial",
+        machine.system_serial.as_deref().and_then(serial),
+    );
+    add(
+        "system_serial",
+        machine.chassis_serial.as_deref().and_then(serial),
+    );
     for disk in &machine.disk_serials {
         add("disk_serial", serial(disk));
     }
-    for address in machine.addresses.iter().filter(|address| identifies(address)) {
+    for address in machine
+        .addresses
+        .iter()
+        .filter(|address| identifies(address))
+    {
         add("mac", Some(address.mac.to_lowercase()));
     }
     found.into_keys().collect()

@@ -20,7 +20,10 @@ pub fn line(text: &str, most: usize) -> Result<String, Text> {
 
 /// Several lines, at most 2,000 characters.
 pub fn note(text: &str) -> Result<String, Text> {
-    if text.chars().any(|ch| ch.is_control() && !matches!(ch, '\n' | '\t' | '\r')) {
+    if text
+        .chars()
+        .any(|ch| ch.is_control() && !matches!(ch, '\n' | '\t' | '\r'))
+    {
         return Err(Text::new(
             "tiene caracteres de control: quítelos",
             "holds control characters: remove them",
@@ -48,8 +51,14 @@ fn bounded(text: &str, most: usize) -> Result<String, Text> {
 pub fn day(text: &str) -> Result<Date, Text> {
     let wrong = || {
         Text::new(
-            format!("{:?} no es una fecha: escriba AAAA-MM-DD o dd/mm/aaaa", short(text)),
-            format!("{:?} is no calendar day: write YYYY-MM-DD or dd/mm/yyyy", short(text)),
+            format!(
+                "{:?} no es una fecha: escriba AAAA-MM-DD o dd/mm/aaaa",
+                short(text)
+            ),
+            format!(
+                "{:?} is no calendar day: write YYYY-MM-DD or dd/mm/yyyy",
+                short(text)
+            ),
         )
     };
     let text = text.trim();
@@ -125,8 +134,14 @@ pub fn currency(text: &str) -> Result<String, Text> {
 pub fn money(text: &str) -> Result<(i64, Option<String>), Text> {
     let wrong = || {
         Text::new(
-            format!("{:?} no es un valor: escriba 1234567.89 o $ 1.234.567,89", short(text)),
-            format!("{:?} is no amount: write 1234567.89 or $ 1.234.567,89", short(text)),
+            format!(
+                "{:?} no es un valor: escriba 1234567.89 o $ 1.234.567,89",
+                short(text)
+            ),
+            format!(
+                "{:?} is no amount: write 1234567.89 or $ 1.234.567,89",
+                short(text)
+            ),
         )
     };
     if text.len() > 100 {
@@ -136,21 +151,30 @@ pub fn money(text: &str) -> Result<(i64, Option<String>), Text> {
     let mut rest = squeezed.as_str();
     let mut code = None;
     let upper = squeezed.to_ascii_uppercase();
-    for (sign, named) in [("US$", Some("USD")), ("COL$", Some("COP")), ("€", Some("EUR")), ("$", None)] {
+    for (sign, named) in [
+        ("US$", Some("USD")),
+        ("COL$", Some("COP")),
+        ("€", Some("EUR")),
+        ("$", None),
+    ] {
         if upper.starts_with(sign) {
             rest = squeezed.get(sign.len()..).unwrap_or("");
             code = named.map(str::to_owned);
             break;
         }
     }
-    let letters = |part: &str| part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let letters =
+        |part: &str| part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_alphabetic());
     if code.is_none() {
         if let Some((first, after)) = rest.split_at_checked(3)
             && letters(first)
         {
             code = Some(first.to_ascii_uppercase());
             rest = after.strip_prefix('$').unwrap_or(after);
-        } else if let Some((before, last)) = rest.len().checked_sub(3).and_then(|at| rest.split_at_checked(at))
+        } else if let Some((before, last)) = rest
+            .len()
+            .checked_sub(3)
+            .and_then(|at| rest.split_at_checked(at))
             && letters(last)
         {
             code = Some(last.to_ascii_uppercase());

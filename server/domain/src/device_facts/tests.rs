@@ -33,11 +33,27 @@ fn money_is_read_as_colombians_and_programs_write_it() {
         ("€ 99,90", 9_990, Some("EUR")),
         ("1'234'567", 123_456_700, None),
     ] {
-        assert_eq!(money(text), Ok((minor, currency.map(str::to_owned))), "{text}");
+        assert_eq!(
+            money(text),
+            Ok((minor, currency.map(str::to_owned))),
+            "{text}"
+        );
     }
     for bad in [
-        "", "$", "-5", "1.23.456", "1,234.567", "12.345,678", "abc", "1e9", "0.001", "1..2", "1.2.3", "99999999999999999999",
-        "12 USD EUR", "½",
+        "",
+        "$",
+        "-5",
+        "1.23.456",
+        "1,234.567",
+        "12.345,678",
+        "abc",
+        "1e9",
+        "0.001",
+        "1..2",
+        "1.2.3",
+        "99999999999999999999",
+        "12 USD EUR",
+        "½",
     ] {
         assert!(money(bad).is_err(), "{bad}");
     }
@@ -54,9 +70,22 @@ fn days_are_read_day_first_or_as_iso() {
         ("2021-02-28 00:00:00", "2021-02-28"),
         ("28/02/2021 0:00", "2021-02-28"),
     ] {
-        assert_eq!(day(text).map(|date| date.to_string()), Ok(date.to_owned()), "{text}");
+        assert_eq!(
+            day(text).map(|date| date.to_string()),
+            Ok(date.to_owned()),
+            "{text}"
+        );
     }
-    for bad in ["", "2021-02-29", "02/28/2021", "28/02/21", "28/2", "x", "2021-02-28T10:00", "44250"] {
+    for bad in [
+        "",
+        "2021-02-29",
+        "02/28/2021",
+        "28/02/21",
+        "28/2",
+        "x",
+        "2021-02-28T10:00",
+        "44250",
+    ] {
         assert!(day(bad).is_err(), "{bad}");
     }
 }
@@ -77,7 +106,10 @@ fn a_purchase_lies_in_the_past_and_a_warranty_may_not() {
 #[test]
 fn a_cost_has_a_currency_and_a_currency_a_cost() {
     let mut facts = with(&[(Field::Cost, "$ 3.500.000")]);
-    assert_eq!((facts.cost_minor, facts.currency.as_str()), (Some(350_000_000), "COP"));
+    assert_eq!(
+        (facts.cost_minor, facts.currency.as_str()),
+        (Some(350_000_000), "COP")
+    );
     facts.set(Field::Currency, "usd", NOW).unwrap();
     assert_eq!(facts.currency, "USD");
     facts.set(Field::Cost, "", NOW).unwrap();
@@ -125,7 +157,11 @@ fn too_long_and_many_lines_are_refused() {
 #[test]
 fn undoing_a_merge_leaves_what_people_changed_since() {
     let before = with(&[(Field::Seat, "Piso 1")]);
-    let after = with(&[(Field::Seat, "Piso 1"), (Field::Plate, "7"), (Field::Supplier, "X")]);
+    let after = with(&[
+        (Field::Seat, "Piso 1"),
+        (Field::Plate, "7"),
+        (Field::Supplier, "X"),
+    ]);
     let mut now = after.clone();
     now.set(Field::Supplier, "Y", NOW).unwrap();
     let (undone, kept) = now.undo(&before, &after);

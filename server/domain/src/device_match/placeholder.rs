@@ -56,7 +56,8 @@ pub fn serial(text: &str) -> Option<String> {
     let plain: String = text.chars().filter(|ch| ch.is_alphanumeric()).collect();
     let mut chars = plain.chars();
     let first = chars.next()?;
-    if plain.chars().count() < 4 || chars.all(|ch| ch == first) || SERIALS.contains(&text.as_str()) {
+    if plain.chars().count() < 4 || chars.all(|ch| ch == first) || SERIALS.contains(&text.as_str())
+    {
         return None;
     }
     if text.contains("to be filled") || text.contains("default string") {
@@ -80,5 +81,9 @@ pub fn uuid(text: &str) -> Option<String> {
 /// firmware update may turn it round.
 pub fn swapped(canonical: &str) -> Option<String> {
     let id = uuid::Uuid::try_parse(canonical).ok()?;
-    Some(uuid::Uuid::from_bytes(id.to_bytes_le()).hyphenated().to_string())
+    Some(
+        uuid::Uuid::from_bytes(id.to_bytes_le())
+            .hyphenated()
+            .to_string(),
+    )
 }
