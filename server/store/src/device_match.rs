@@ -40,7 +40,9 @@ impl FromStr for State {
         [Self::Open, Self::Merged, Self::Apart, Self::Withdrawn]
             .into_iter()
             .find(|state| state.as_str() == text)
-            .ok_or_else(|| StoreError::Corrupt(format!("device_matches.state {text:?} is no state")))
+            .ok_or_else(|| {
+                StoreError::Corrupt(format!("device_matches.state {text:?} is no state"))
+            })
     }
 }
 

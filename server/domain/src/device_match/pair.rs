@@ -252,15 +252,19 @@ fn virtual_machine(facts: &Facts) -> Judgement {
                 "One virtual UUID and another serial number: it may have been copied.",
             ),
         ),
-        (_, Unknown, _) if [facts.serial, facts.disks, facts.board, facts.nics].contains(&Equal) => (
-            Ambiguous,
-            Kind::Unclear,
+        (_, Unknown, _)
+            if [facts.serial, facts.disks, facts.board, facts.nics].contains(&Equal) =>
+        {
             (
-                "rule_virtual_without_uuid",
-                "Sin UUID no se distingue una máquina virtual de su clon.",
-                "Without a UUID a virtual machine cannot be told from its clone.",
-            ),
-        ),
+                Ambiguous,
+                Kind::Unclear,
+                (
+                    "rule_virtual_without_uuid",
+                    "Sin UUID no se distingue una máquina virtual de su clon.",
+                    "Without a UUID a virtual machine cannot be told from its clone.",
+                ),
+            )
+        }
         _ => unrelated(facts),
     }
 }

@@ -172,7 +172,10 @@ fn stale(tx: &mut Tx, device: &device::Device, expected: i64) -> Result<Status, 
     let mut names: Vec<String> = Vec::new();
     for data in device::facts_events(tx, &device.id, LOOKED_BACK)? {
         let data: Value = serde_json::from_str(&data).unwrap_or_default();
-        if data.get("version").and_then(Value::as_i64).is_some_and(|version| version > expected)
+        if data
+            .get("version")
+            .and_then(Value::as_i64)
+            .is_some_and(|version| version > expected)
             && let Some(fields) = data.get("fields").and_then(Value::as_object)
         {
             names.extend(fields.keys().cloned());

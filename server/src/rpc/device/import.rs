@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chasqui_base::clock;
+use chasqui_domain::Text;
 use chasqui_domain::device_facts::Facts;
 use chasqui_domain::device_import::{
     Column, Found, MOST_COLUMNS, MOST_ROWS, Problem, Row, choose, columns, row,
 };
 use chasqui_domain::ids::DeviceId;
 use chasqui_domain::search::fold;
-use chasqui_domain::Text;
 use chasqui_proto::error::{bad_field, status};
 use chasqui_proto::v1::{
     FactChange, ImportAdministrativeFactsRequest, ImportAdministrativeFactsResponse, ImportColumn,
@@ -96,7 +96,10 @@ pub async fn import(
 
 fn check_bounds(request: &ImportAdministrativeFactsRequest) -> Result<(), Status> {
     if request.rows.len() > MOST_ROWS {
-        return Err(bad_field("rows", "are more than 10,000: send them in several calls"));
+        return Err(bad_field(
+            "rows",
+            "are more than 10,000: send them in several calls",
+        ));
     }
     if request.headings.len() > MOST_COLUMNS || request.mapping.len() > MOST_COLUMNS {
         return Err(bad_field("headings", "are more than 100"));
@@ -110,11 +113,18 @@ fn check_bounds(request: &ImportAdministrativeFactsRequest) -> Result<(), Status
     }
     for row in &request.rows {
         if row.cells.len() > 2 * MOST_COLUMNS {
-            return Err(bad_field("rows.cells", format!("of line {} are too many", row.line)));
+            return Err(bad_field(
+                "rows.cells",
+                format!("of line {} are too many", row.line),
+            ));
         }
         for cell in &row.cells {
-            check::text("rows.cells", cell, 0, 2_000)
-                .map_err(|status| bad_field("rows.cells", format!("line {}: {}", row.line, status.message())))?;
+            check::text("rows.cells", cell, 0, 2_000).map_err(|status| {
+                bad_field(
+                    "rows.cells",
+                    format!("line {}: {}", row.line, status.message()),
+                )
+            })?;
         }
     }
     Ok(())
@@ -140,7 +150,12 @@ fn refused(first: &Problem, count: usize) -> Status {
             place("line"),
             first.text.en
         ),
-        &[("errors", &count), ("line", &line), ("column", column), ("es", &es)],
+        &[
+            ("errors", &count),
+            ("line", &line),
+            ("column", column),
+            ("es", &es),
+        ],
     )
 }
 
@@ -157,7 +172,11 @@ fn plan(
     let columns = match columns(&request.headings, &mapping) {
         Ok(columns) => columns,
         Err(problems) => {
-            return Ok(Plan { columns: Vec::new(), rows: Vec::new(), problems });
+            return Ok(Plan {
+                columns: Vec::new(),
+                rows: Vec::new(),
+                problems,
+            });
         }
     };
     let mut known = Known::default();
@@ -186,8 +205,14 @@ fn plan(
             problems.push(row_problem(
                 given.line,
                 "ROW_TWICE",
-                format!("es el mismo equipo de la línea {line} ({}): deje una de las dos", device.host_name),
-                format!("is the device of line {line} ({}): leave one of them", device.host_name),
+                format!(
+                    "es el mismo equipo de la línea {line} ({}): deje una de las dos",
+                    device.host_name
+                ),
+                format!(
+                    "is the device of line {line} ({}): leave one of them",
+                    device.host_name
+                ),
                 vec![id],
             ));
             continue;
@@ -195,14 +220,22 @@ fn plan(
         match read.apply(&device.facts, now_ms) {
             Ok(after) => {
                 seen.insert(id, given.line);
-                rows.push(Planned { line: given.line, device, after });
+                rows.push(Planned {
+                    line: given.line,
+                    device,
+                    after,
+                });
             }
             Err(found) => problems.extend(found),
         }
     }
     refuse_taken(tx, &mut rows, &mut problems)?;
     problems.sort_by_key(|problem| problem.line);
-    Ok(Plan { columns, rows, problems })
+    Ok(Plan {
+        columns,
+        rows,
+        problems,
+    })
 }
 
 fn row_problem(
@@ -212,7 +245,13 @@ fn row_problem(
     en: String,
     candidates: Vec<String>,
 ) -> Problem {
-    Problem { line, column: String::new(), code, text: Text::new(es, en), candidates }
+    Problem {
+        line,
+        column: String::new(),
+        code,
+        text: Text::new(es, en),
+        candidates,
+    }
 }
 
 /// Takes out the rows whose plate another device carries after the import. A row that goes leaves its device's plate where
@@ -246,18 +285,28 @@ fn refuse_taken(
                 problems.push(row_problem(
                     row.line,
                     "PLATE_TAKEN",
-                    format!("la placa «{}» está también en la línea {line}", row.after.plate),
+                    format!(
+                        "la placa «{}» está también en la línea {line}",
+                        row.after.plate
+                    ),
                     format!("plate {:?} is in line {line} too", row.after.plate),
                     vec![owner.clone()],
                 ));
                 bad.insert(row.device.id.clone());
             } else if let Some(owner) = taken.filter(|owner| !bad.contains(owner)) {
-                let name = device::get(tx, &owner)?.map_or_else(String::new, |device| device.host_name);
+                let name =
+                    device::get(tx, &owner)?.map_or_else(String::new, |device| device.host_name);
                 problems.push(row_problem(
                     row.line,
                     "PLATE_TAKEN",
-                    format!("la placa «{}» la tiene el equipo {name}: corrija una de las dos", row.after.plate),
-                    format!("plate {:?} is on device {name}: correct one of them", row.after.plate),
+                    format!(
+                        "la placa «{}» la tiene el equipo {name}: corrija una de las dos",
+                        row.after.plate
+                    ),
+                    format!(
+                        "plate {:?} is on device {name}: correct one of them",
+                        row.after.plate
+                    ),
                     vec![owner],
                 ));
                 bad.insert(row.device.id.clone());
@@ -302,13 +351,22 @@ impl Known {
         let mut found = Found::default();
         if !row.id.is_empty() {
             let id = row.id.to_lowercase();
-            let ids = if id.parse::<DeviceId>().is_ok() { vec![id] } else { Vec::new() };
+            let ids = if id.parse::<DeviceId>().is_ok() {
+                vec![id]
+            } else {
+                Vec::new()
+            };
             found.id = Some(self.in_use(tx, ids)?);
         }
         if !row.serial.is_empty() {
             let term = fold(&row.serial);
             let mut ids = device_term::devices(tx, "system_serial", &term, CANDIDATES)?;
-            ids.extend(device_term::devices(tx, "chassis_serial", &term, CANDIDATES)?);
+            ids.extend(device_term::devices(
+                tx,
+                "chassis_serial",
+                &term,
+                CANDIDATES,
+            )?);
             found.serial = Some(self.in_use(tx, ids)?);
         }
         if !row.host_name.is_empty() {
@@ -338,8 +396,17 @@ fn answer(
 ) -> ImportAdministrativeFactsResponse {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let changes = |planned: &Planned| planned.device.facts.changes(&planned.after);
-    let changed = plan.rows.iter().filter(|row| !changes(row).is_empty()).count();
-    let lines: HashSet<u32> = plan.problems.iter().map(|one| one.line).filter(|line| *line > 0).collect();
+    let changed = plan
+        .rows
+        .iter()
+        .filter(|row| !changes(row).is_empty())
+        .count();
+    let lines: HashSet<u32> = plan
+        .problems
+        .iter()
+        .map(|one| one.line)
+        .filter(|line| *line > 0)
+        .collect();
     let rows = if applied {
         Vec::new()
     } else {
@@ -351,7 +418,11 @@ fn answer(
                 host_name: row.device.host_name.clone(),
                 changes: changes(row)
                     .into_iter()
-                    .map(|(field, before, after)| FactChange { field: field.name().to_owned(), before, after })
+                    .map(|(field, before, after)| FactChange {
+                        field: field.name().to_owned(),
+                        before,
+                        after,
+                    })
                     .collect(),
             })
             .collect()

@@ -30,8 +30,22 @@ const AGAIN_AFTER_MS: i64 = 15 * MINUTE_MS;
 const AGAIN_FOR_MS: i64 = DAY_MS;
 /// Drivers of network adapters on USB.
 const USB_DRIVERS: &[&str] = &[
-    "r8152", "r8153_ecm", "ax88179_178a", "asix", "cdc_ether", "cdc_ncm", "cdc_mbim", "smsc75xx", "smsc95xx",
-    "rndis_host", "usbnet", "aqc111", "dm9601", "lan78xx", "ipheth", "qmi_wwan",
+    "r8152",
+    "r8153_ecm",
+    "ax88179_178a",
+    "asix",
+    "cdc_ether",
+    "cdc_ncm",
+    "cdc_mbim",
+    "smsc75xx",
+    "smsc95xx",
+    "rndis_host",
+    "usbnet",
+    "aqc111",
+    "dm9601",
+    "lan78xx",
+    "ipheth",
+    "qmi_wwan",
 ];
 
 /// Notes that a device showed something that may identify it.
@@ -131,7 +145,13 @@ fn propose(
         Some(known) if matches!(known.state, State::Merged | State::Apart) => return Ok(()),
         Some(known) => {
             let open = known.state == State::Open;
-            store::update(tx, &Match { id: known.id.clone(), ..new.clone() })?;
+            store::update(
+                tx,
+                &Match {
+                    id: known.id.clone(),
+                    ..new.clone()
+                },
+            )?;
             if open {
                 return Ok(());
             }
@@ -156,7 +176,11 @@ fn withdraw(
     now_ms: i64,
 ) -> Result<(), Failure> {
     for open in store::open_of(tx, &machine.id)? {
-        let other_id = if open.device_id == machine.id { &open.other_id } else { &open.device_id };
+        let other_id = if open.device_id == machine.id {
+            &open.other_id
+        } else {
+            &open.device_id
+        };
         if possible.iter().any(|candidate| candidate.id == *other_id) {
             continue;
         }
@@ -168,7 +192,13 @@ fn withdraw(
         if compare(machine, &other).outcome != Outcome::Different {
             continue;
         }
-        store::update(tx, &Match { state: State::Withdrawn, ..open.clone() })?;
+        store::update(
+            tx,
+            &Match {
+                state: State::Withdrawn,
+                ..open.clone()
+            },
+        )?;
         let data = json!({"match": open.id, "other": open.other_id});
         happened(tx, &open.device_id, "device.match_withdrawn", data, now_ms)?;
     }
@@ -269,7 +299,10 @@ fn addresses(tx: &mut Tx, facts: v1::NetworkFacts) -> Result<Vec<Address>, Store
             .as_deref()
             .is_some_and(|driver| USB_DRIVERS.contains(&driver));
         let made_up = interface.r#virtual == Some(true)
-            || matches!(interface.r#type.as_deref(), Some("bridge" | "tunnel" | "virtual" | "bond"));
+            || matches!(
+                interface.r#type.as_deref(),
+                Some("bridge" | "tunnel" | "virtual" | "bond")
+            );
         let borrowed = on_usb || made_up;
         let devices = if borrowed {
             0
@@ -277,7 +310,11 @@ fn addresses(tx: &mut Tx, facts: v1::NetworkFacts) -> Result<Vec<Address>, Store
             let ids = device_term::devices(tx, "mac", &fold(&mac), 10)?;
             u32::try_from(ids.len()).unwrap_or(u32::MAX)
         };
-        addresses.push(Address { mac, borrowed, devices });
+        addresses.push(Address {
+            mac,
+            borrowed,
+            devices,
+        });
     }
     Ok(addresses)
 }

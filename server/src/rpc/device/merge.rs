@@ -12,9 +12,9 @@ use chasqui_proto::v1::{
     ListDeviceMatchesResponse, ResolveDeviceMatchRequest, ResolveDeviceMatchResponse,
     SplitDeviceRequest, SplitDeviceResponse, Text,
 };
+use chasqui_store::Tx;
 use chasqui_store::device::{self, State};
 use chasqui_store::device_match::{self as store, Match, Merge};
-use chasqui_store::Tx;
 use serde::Deserialize;
 use serde_json::json;
 use tonic::{Code, Request, Response, Status};
@@ -40,7 +40,12 @@ pub async fn list(
         Ok(DeviceMatchState::Merged) => store::State::Merged,
         Ok(DeviceMatchState::Apart) => store::State::Apart,
         Ok(DeviceMatchState::Withdrawn) => store::State::Withdrawn,
-        Err(_) => return Err(bad_field("state", "is a state this coordinator does not know")),
+        Err(_) => {
+            return Err(bad_field(
+                "state",
+                "is a state this coordinator does not know",
+            ));
+        }
     };
     let one = match request.match_id.as_str() {
         "" => None,
@@ -72,7 +77,10 @@ pub async fn list(
         vec![row.proposed_at_ms.to_string(), row.id.clone()]
     });
     shown.truncate(rows.len());
-    Ok(Response::new(ListDeviceMatchesResponse { matches: shown, page: Some(info) }))
+    Ok(Response::new(ListDeviceMatchesResponse {
+        matches: shown,
+        page: Some(info),
+    }))
 }
 
 /// A person's decision.
@@ -101,7 +109,11 @@ pub async fn resolve(
                     "this was decided or withdrawn before: list the matches again",
                 )));
             }
-            let by = By { actor: &actor, reason: &request.reason, now_ms };
+            let by = By {
+                actor: &actor,
+                reason: &request.reason,
+                now_ms,
+            };
             let retired = if decision == DeviceMatchDecision::Merge {
                 merge(&inner, tx, &found, side, &by)?
             } else {
@@ -138,11 +150,30 @@ struct By<'a> {
 }
 
 fn keep_apart(tx: &mut Tx, found: &Match, by: &By<'_>) -> Result<(), Failure> {
-    store::resolve(tx, &found.id, store::State::Apart, by.actor, by.reason, by.now_ms)?;
-    for (id, other) in [(&found.device_id, &found.other_id), (&found.other_id, &found.device_id)] {
+    store::resolve(
+        tx,
+        &found.id,
+        store::State::Apart,
+        by.actor,
+        by.reason,
+        by.now_ms,
+    )?;
+    for (id, other) in [
+        (&found.device_id, &found.other_id),
+        (&found.other_id, &found.device_id),
+    ] {
         let id: DeviceId = check::id("device_id", id)?;
         let data = json!({"match": found.id, "other": other});
-        append(tx, id, "device.kept_apart", by.actor, by.now_ms, None, data, Some(by.reason))?;
+        append(
+            tx,
+            id,
+            "device.kept_apart",
+            by.actor,
+            by.now_ms,
+            None,
+            data,
+            Some(by.reason),
+        )?;
     }
     Ok(())
 }
@@ -191,16 +222,56 @@ fn merge(
     store::insert_merge(tx, &record)?;
     store::set_due(tx, &other.id, None)?;
     let data = json!({"match": found.id, "into": device.id});
-    append(tx, other_id, "device.merged", by.actor, by.now_ms, Some(State::Retired), data, Some(by.reason))?;
+    append(
+        tx,
+        other_id,
+        "device.merged",
+        by.actor,
+        by.now_ms,
+        Some(State::Retired),
+        data,
+        Some(by.reason),
+    )?;
     let data = json!({"match": found.id, "other": other.id});
-    append(tx, id, "device.continues", by.actor, by.now_ms, None, data, Some(by.reason))?;
+    append(
+        tx,
+        id,
+        "device.continues",
+        by.actor,
+        by.now_ms,
+        None,
+        data,
+        Some(by.reason),
+    )?;
     facts::write(tx, &device, &facts_after, by.actor, by.now_ms)?;
-    store::resolve(tx, &found.id, store::State::Merged, by.actor, by.reason, by.now_ms)?;
+    store::resolve(
+        tx,
+        &found.id,
+        store::State::Merged,
+        by.actor,
+        by.reason,
+        by.now_ms,
+    )?;
     for open in store::open_of(tx, &other.id)? {
-        store::update(tx, &Match { state: store::State::Withdrawn, ..open.clone() })?;
+        store::update(
+            tx,
+            &Match {
+                state: store::State::Withdrawn,
+                ..open.clone()
+            },
+        )?;
         let about: DeviceId = check::id("device_id", &open.device_id)?;
         let data = json!({"match": open.id, "other": open.other_id});
-        append(tx, about, "device.match_withdrawn", by.actor, by.now_ms, None, data, None)?;
+        append(
+            tx,
+            about,
+            "device.match_withdrawn",
+            by.actor,
+            by.now_ms,
+            None,
+            data,
+            None,
+        )?;
     }
     order::retire(tx, &other.id, by.actor, by.reason, by.now_ms)
 }
@@ -245,7 +316,10 @@ pub async fn split(
             let merge = store::merge_of(tx, &retired.id)?
                 .filter(|_| retired.state == State::Retired)
                 .ok_or_else(|| {
-                    error::precondition("DEVICE_NOT_MERGED", "this device is merged into no other: name the retired one")
+                    error::precondition(
+                        "DEVICE_NOT_MERGED",
+                        "this device is merged into no other: name the retired one",
+                    )
                 })?;
             let into: DeviceId = check::id("device_id", &merge.device_id)?;
             let survivor = get(tx, into)?;
@@ -265,11 +339,36 @@ pub async fn split(
             store::split(tx, &merge, now_ms)?;
             device::set_state(tx, &retired.id, merge.state_before, &reason, now_ms)?;
             let data = json!({"match": merge.match_id, "from": merge.device_id});
-            append(tx, id, "device.split", &actor, now_ms, Some(merge.state_before), data, Some(&reason))?;
+            append(
+                tx,
+                id,
+                "device.split",
+                &actor,
+                now_ms,
+                Some(merge.state_before),
+                data,
+                Some(&reason),
+            )?;
             let names: Vec<&str> = kept.iter().map(|field| field.name()).collect();
             let data = json!({"match": merge.match_id, "other": retired.id, "kept": names});
-            append(tx, into, "device.split", &actor, now_ms, None, data, Some(&reason))?;
-            store::resolve(tx, &merge.match_id, store::State::Apart, &actor, &reason, now_ms)?;
+            append(
+                tx,
+                into,
+                "device.split",
+                &actor,
+                now_ms,
+                None,
+                data,
+                Some(&reason),
+            )?;
+            store::resolve(
+                tx,
+                &merge.match_id,
+                store::State::Apart,
+                &actor,
+                &reason,
+                now_ms,
+            )?;
             Ok((get(tx, id)?, kept))
         })
         .await?;
@@ -292,7 +391,11 @@ pub fn continued(tx: &mut Tx, device_id: &str) -> Result<Vec<ContinuedDevice>, F
                 continue;
             }
             next.push(id.clone());
-            found.push(ContinuedDevice { id, host_name, merged_at_ms });
+            found.push(ContinuedDevice {
+                id,
+                host_name,
+                merged_at_ms,
+            });
         }
     }
     found.sort_by(|one, two| (two.merged_at_ms, &two.id).cmp(&(one.merged_at_ms, &one.id)));
@@ -318,7 +421,11 @@ fn encode_match(ctx: &Context, tx: &mut Tx, found: &Match) -> Result<DeviceMatch
     );
     let findings: Vec<StoredFinding> = serde_json::from_str(&found.findings)
         .map_err(|cause| error::internal("stored findings", &cause))?;
-    let verdict = if found.certain { DeviceMatchVerdict::Same } else { DeviceMatchVerdict::Ambiguous };
+    let verdict = if found.certain {
+        DeviceMatchVerdict::Same
+    } else {
+        DeviceMatchVerdict::Ambiguous
+    };
     let state = match found.state {
         store::State::Open => DeviceMatchState::Open,
         store::State::Merged => DeviceMatchState::Merged,
@@ -337,7 +444,10 @@ fn encode_match(ctx: &Context, tx: &mut Tx, found: &Match) -> Result<DeviceMatch
             .map(|finding| DeviceMatchFinding {
                 code: finding.code,
                 weight: finding.weight,
-                text: Some(Text { es: finding.es, en: finding.en }),
+                text: Some(Text {
+                    es: finding.es,
+                    en: finding.en,
+                }),
             })
             .collect(),
         rows,
@@ -351,7 +461,15 @@ fn encode_match(ctx: &Context, tx: &mut Tx, found: &Match) -> Result<DeviceMatch
 /// Both side by side: what identifies, then what people typed.
 fn rows(a: (&Facts, &Machine), b: (&Facts, &Machine)) -> Vec<DeviceMatchRow> {
     let list = |texts: Vec<String>| texts.join(", ");
-    let macs = |machine: &Machine| list(machine.addresses.iter().map(|one| one.mac.clone()).collect());
+    let macs = |machine: &Machine| {
+        list(
+            machine
+                .addresses
+                .iter()
+                .map(|one| one.mac.clone())
+                .collect(),
+        )
+    };
     let maybe = |text: &Option<String>| text.clone().unwrap_or_default();
     let kind = |machine: &Machine| match machine.is_virtual {
         Some(true) => "virtual",
@@ -363,16 +481,41 @@ fn rows(a: (&Facts, &Machine), b: (&Facts, &Machine)) -> Vec<DeviceMatchRow> {
         ("host_name", one.host_name.clone(), two.host_name.clone()),
         ("model", maybe(&one.model), maybe(&two.model)),
         ("machine_kind", kind(one).to_owned(), kind(two).to_owned()),
-        ("smbios_uuid", maybe(&one.smbios_uuid), maybe(&two.smbios_uuid)),
-        ("system_serial", maybe(&one.system_serial), maybe(&two.system_serial)),
-        ("board_serial", maybe(&one.board_serial), maybe(&two.board_serial)),
-        ("chassis_serial", maybe(&one.chassis_serial), maybe(&two.chassis_serial)),
-        ("disk_serials", list(one.disk_serials.clone()), list(two.disk_serials.clone())),
+        (
+            "smbios_uuid",
+            maybe(&one.smbios_uuid),
+            maybe(&two.smbios_uuid),
+        ),
+        (
+            "system_serial",
+            maybe(&one.system_serial),
+            maybe(&two.system_serial),
+        ),
+        (
+            "board_serial",
+            maybe(&one.board_serial),
+            maybe(&two.board_serial),
+        ),
+        (
+            "chassis_serial",
+            maybe(&one.chassis_serial),
+            maybe(&two.chassis_serial),
+        ),
+        (
+            "disk_serials",
+            list(one.disk_serials.clone()),
+            list(two.disk_serials.clone()),
+        ),
         ("macs", macs(one), macs(two)),
         ("machine_id", maybe(&one.machine_id), maybe(&two.machine_id)),
     ]
     .into_iter()
-    .map(|(name, a, b)| DeviceMatchRow { name: name.to_owned(), a, b, conflict: false })
+    .map(|(name, a, b)| DeviceMatchRow {
+        name: name.to_owned(),
+        a,
+        b,
+        conflict: false,
+    })
     .collect();
     let conflicts = a.0.conflicts(b.0);
     for field in Field::ALL {

@@ -67,7 +67,14 @@ pub fn retire(
                     personal: Some(&personal),
                     at_ms: now_ms,
                 };
-                move_target(tx, &order.id, &target, TargetEvent::Cancel, ("", ""), &happened)?;
+                move_target(
+                    tx,
+                    &order.id,
+                    &target,
+                    TargetEvent::Cancel,
+                    ("", ""),
+                    &happened,
+                )?;
                 refresh(tx, &order.id, actor, now_ms)?;
                 retired.cancelled.push(order.id);
             }
