@@ -202,6 +202,7 @@ pub enum DeviceStateName {
     Active,
     Revoked,
     Quarantined,
+    Retired,
 }
 
 #[derive(Debug, Subcommand)]
@@ -252,6 +253,20 @@ pub enum DeviceCommand {
         /// Officer answerable for the device
         #[arg(long)]
         responsible: Option<String>,
+        #[command(flatten)]
+        more: crate::device::args::MoreFacts,
+    },
+    /// Take what people know of many devices from a spreadsheet saved as CSV
+    Import(crate::device::args::ImportArgs),
+    /// Devices that may be one machine, waiting for a decision
+    Matches(crate::device::args::MatchesArgs),
+    /// Undo a merge: the retired device stands as before
+    Split {
+        /// The retired device's id
+        device: String,
+        /// Why; kept in the log
+        #[arg(long)]
+        reason: String,
     },
     /// Identities seen on two machines at once
     #[command(subcommand)]

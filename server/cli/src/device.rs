@@ -1,12 +1,17 @@
 //! `device …`: machines that enrolled, what was observed of them, and identities seen twice.
 
+pub mod args;
+mod import;
+mod matches;
+mod sheet;
+
 use chasqui_proto::v1;
 use serde_json::{Value, json};
 
 use crate::args::{DeviceCommand, DeviceStateName, QuarantineCommand, QuarantineDecisionName};
 use crate::client::{Client, call};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::inventory;
 use crate::output::{Screen, Tone, clean, enum_name};
 use crate::ticket::more;
@@ -21,6 +26,7 @@ pub async fn run(context: &Context, command: DeviceCommand) -> Outcome {
                 Some(DeviceStateName::Active) => v1::DeviceState::Active,
                 Some(DeviceStateName::Revoked) => v1::DeviceState::Revoked,
                 Some(DeviceStateName::Quarantined) => v1::DeviceState::Quarantined,
+                Some(DeviceStateName::Retired) => v1::DeviceState::Retired,
             };
             let request = v1::ListDevicesRequest {
                 page: Some(v1::PageRequest {
@@ -96,17 +102,46 @@ pub async fn run(context: &Context, command: DeviceCommand) -> Outcome {
             purchase_date,
             dependency,
             responsible,
+            more,
         } => {
             let device = get(&client, &device).await?;
-            let old = device.administrative.unwrap_or_default();
-            let facts = v1::AdministrativeFacts {
-                plate: plate.unwrap_or(old.plate),
-                purchase_date: purchase_date.unwrap_or(old.purchase_date),
-                dependency: dependency.unwrap_or(old.dependency),
-                responsible: responsible.unwrap_or(old.responsible),
-            };
-            let device = set_facts(&client, &device.id, facts).await?;
+            let typed = [
+                ("plate", plate),
+                ("purchase_date", purchase_date),
+                ("dependency", dependency),
+                ("responsible", responsible),
+                ("seat", more.seat),
+                ("contract", more.contract),
+                ("warranty_end", more.warranty_end),
+                ("supplier", more.supplier),
+                ("invoice", more.invoice),
+                ("note", more.note),
+                ("cost", more.cost),
+                ("currency", more.currency),
+            ];
+            let mut facts = v1::AdministrativeFacts::default();
+            let mut fields = Vec::new();
+            for (name, text) in typed {
+                if let (Some(text), Some(place)) = (text, fact_mut(&mut facts, name)) {
+                    *place = text;
+                    fields.push(name);
+                }
+            }
+            if fields.is_empty() {
+                return Err(Failure::usage(
+                    "no se dio ningún dato: indique al menos uno, como --plate",
+                    "no fact was given: name at least one, as --plate",
+                ));
+            }
+            // What was read just now is what the person changes: another's change in between is not overwritten.
+            let version = Some(device.facts_version).filter(|version| *version > 0);
+            let device = set_facts(&client, &device.id, facts, &fields, version).await?;
             show_one(screen, &device);
+        }
+        DeviceCommand::Import(args) => import::run(&client, screen, args).await?,
+        DeviceCommand::Matches(args) => matches::run(&client, screen, args).await?,
+        DeviceCommand::Split { device, reason } => {
+            matches::split(&client, screen, device, reason).await?;
         }
         DeviceCommand::Quarantine(command) => quarantine(&client, screen, command).await?,
     }
@@ -126,15 +161,38 @@ pub async fn get(client: &Client, device: &str) -> Outcome<v1::Device> {
     Ok(answer.device.unwrap_or_default())
 }
 
-/// Replaces what people typed about a device.
+/// The place of a fact by its name in the API.
+fn fact_mut<'a>(facts: &'a mut v1::AdministrativeFacts, name: &str) -> Option<&'a mut String> {
+    Some(match name {
+        "plate" => &mut facts.plate,
+        "purchase_date" => &mut facts.purchase_date,
+        "dependency" => &mut facts.dependency,
+        "responsible" => &mut facts.responsible,
+        "seat" => &mut facts.seat,
+        "contract" => &mut facts.contract,
+        "warranty_end" => &mut facts.warranty_end,
+        "supplier" => &mut facts.supplier,
+        "invoice" => &mut facts.invoice,
+        "note" => &mut facts.note,
+        "cost" => &mut facts.cost,
+        "currency" => &mut facts.currency,
+        _ => return None,
+    })
+}
+
+/// Writes the named facts of a device, made from a version of them where one is given.
 pub async fn set_facts(
     client: &Client,
     device_id: &str,
     facts: v1::AdministrativeFacts,
+    fields: &[&str],
+    expected_version: Option<i64>,
 ) -> Outcome<v1::Device> {
     let request = v1::SetAdministrativeFactsRequest {
         device_id: device_id.to_owned(),
         facts: Some(facts),
+        fields: fields.iter().map(|name| (*name).to_owned()).collect(),
+        expected_version,
     };
     let answer = call(|| {
         let (mut devices, request) = (client.devices(), request.clone());
@@ -198,6 +256,7 @@ fn state_text(screen: &Screen, state: v1::DeviceState) -> String {
         v1::DeviceState::Active => (Tone::Good, "activo", "active"),
         v1::DeviceState::Revoked => (Tone::Bad, "revocado", "revoked"),
         v1::DeviceState::Quarantined => (Tone::Warn, "en cuarentena", "quarantined"),
+        v1::DeviceState::Retired => (Tone::Dim, "retirado", "retired"),
     };
     screen.tone(tone, screen.lang.pick(es, en))
 }
@@ -222,6 +281,19 @@ pub fn device_json(device: &v1::Device) -> Value {
         "purchase_date": facts.purchase_date,
         "dependency": facts.dependency,
         "responsible": facts.responsible,
+        "seat": facts.seat,
+        "contract": facts.contract,
+        "warranty_end": facts.warranty_end,
+        "supplier": facts.supplier,
+        "invoice": facts.invoice,
+        "note": facts.note,
+        "cost": facts.cost,
+        "currency": facts.currency,
+        "facts_version": device.facts_version,
+        "merged_into": device.merged_into,
+        "continues": device.continues.iter().map(|one| json!({
+            "id": one.id, "host_name": one.host_name, "merged_at_ms": one.merged_at_ms,
+        })).collect::<Vec<_>>(),
     })
 }
 
@@ -316,9 +388,22 @@ pub fn render(screen: &Screen, device: &v1::Device) -> String {
                 observed(screen, &device.operating_system),
             ),
             (screen.say("placa", "plate"), facts.plate),
-            (screen.say("compra", "purchased"), facts.purchase_date),
             (screen.say("dependencia", "unit"), facts.dependency),
+            (screen.say("puesto", "seat"), facts.seat),
             (screen.say("cuentadante", "responsible"), facts.responsible),
+            (screen.say("compra", "purchased"), facts.purchase_date),
+            (
+                screen.say("costo", "cost"),
+                money(screen, &facts.cost, &facts.currency),
+            ),
+            (screen.say("contrato", "contract"), facts.contract),
+            (screen.say("factura", "invoice"), facts.invoice),
+            (screen.say("proveedor", "supplier"), facts.supplier),
+            (
+                screen.say("garantía hasta", "warranty until"),
+                facts.warranty_end
+            ),
+            (screen.say("nota", "note"), facts.note),
             (screen.say("agente", "agent"), device.agent_version.clone()),
             (screen.say("desfase de reloj", "clock offset"), clock),
             (
@@ -329,9 +414,46 @@ pub fn render(screen: &Screen, device: &v1::Device) -> String {
                 screen.say("huella de la clave", "key fingerprint"),
                 hex::encode(&device.fingerprint),
             ),
+            (
+                screen.say("fusionado en", "merged into"),
+                device.merged_into.clone(),
+            ),
+            (
+                screen.say("continúa a", "goes on with"),
+                device
+                    .continues
+                    .iter()
+                    .map(|one| format!("{} ({})", one.host_name, one.id))
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            ),
             ("id", device.id.clone()),
         ])
     )
+}
+
+/// `COP 1.234.567,89` in Spanish, `COP 1,234,567.89` in English.
+fn money(screen: &Screen, cost: &str, currency: &str) -> String {
+    if cost.is_empty() {
+        return String::new();
+    }
+    let (whole, cents) = cost.split_once('.').unwrap_or((cost, ""));
+    let mut grouped = String::new();
+    let digits = whole.chars().count();
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (digits - place) % 3 == 0 {
+            grouped.push_str(screen.say(".", ","));
+        }
+        grouped.push(digit);
+    }
+    let mark = if cents.is_empty() {
+        ""
+    } else {
+        screen.say(",", ".")
+    };
+    format!("{currency} {grouped}{mark}{cents}")
+        .trim()
+        .to_owned()
 }
 
 fn quarantine_table(screen: &Screen, items: &[v1::Quarantine]) -> String {
@@ -374,8 +496,18 @@ mod tests {
             enrolled_at_ms: 1_767_330_000_000,
             administrative: Some(v1::AdministrativeFacts {
                 plate: "100-7".into(),
+                seat: "Piso 3, puesto 12".into(),
+                cost: "3450000.50".into(),
+                currency: "COP".into(),
+                warranty_end: "2028-03-31".into(),
                 ..Default::default()
             }),
+            facts_version: 3,
+            continues: vec![v1::ContinuedDevice {
+                id: "01976000-0000-7000-8000-000000000001".into(),
+                host_name: "pc-07-viejo".into(),
+                merged_at_ms: 1_767_330_000_000,
+            }],
             ..Default::default()
         };
         insta::assert_snapshot!("device_es", render(&Screen::plain(Lang::Es), &device));

@@ -182,6 +182,57 @@ const TABLE: &[Reason] = &[
         None,
     ),
     row(
+        "DEVICE_RETIRED",
+        "el equipo está retirado y su certificado ya se rechaza",
+        "the device is retired and its certificate is refused already",
+        None,
+    ),
+    row(
+        "DEVICE_MATCH_RESOLVED",
+        "ya se decidió sobre esa coincidencia, o se retiró",
+        "that match was decided already, or withdrawn",
+        Some((
+            "véalas con: chasqui device matches",
+            "list them with: chasqui device matches",
+        )),
+    ),
+    row(
+        "DEVICE_MATCH_STATE",
+        "el equipo que continúa debe estar activo y el otro no puede estar retirado",
+        "the device that goes on must be active and the other not yet retired",
+        None,
+    ),
+    row(
+        "DEVICE_MATCH_ALIVE",
+        "el equipo conocido está conectado ahora: dos equipos activos a la vez no son uno",
+        "the known device is connected now: two alive at one time are not one",
+        Some((
+            "sepárelos con: chasqui device matches apart",
+            "keep them apart with: chasqui device matches apart",
+        )),
+    ),
+    row(
+        "MATCH_UNKNOWN",
+        "no existe esa coincidencia",
+        "there is no such match",
+        Some((
+            "véalas con: chasqui device matches",
+            "list them with: chasqui device matches",
+        )),
+    ),
+    row(
+        "DEVICE_NOT_MERGED",
+        "ese equipo no está fusionado en otro: indique el retirado",
+        "that device is merged into no other: name the retired one",
+        None,
+    ),
+    row(
+        "DEVICE_MERGED_ON",
+        "el equipo que continúa también se fusionó en otro: separe primero ese",
+        "the device that goes on was merged itself: split that one first",
+        None,
+    ),
+    row(
         "QUARANTINE_RESOLVED",
         "ya se decidió sobre esa cuarentena",
         "that quarantine was decided already",

@@ -4,6 +4,9 @@
 //! types: conversions live where the boundary is. Every refusal and every verdict explains itself in both languages.
 
 pub mod calendar;
+pub mod device_facts;
+pub mod device_import;
+pub mod device_match;
 pub mod ids;
 pub mod knowledge;
 pub mod order;

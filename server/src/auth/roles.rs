@@ -117,6 +117,10 @@ pub const TABLE: &[Row] = &[
     people("/chasqui.v1.DeviceService/RevokeDevice", KEEPERS),
     people("/chasqui.v1.DeviceService/ListQuarantine", READERS),
     people("/chasqui.v1.DeviceService/ResolveQuarantine", KEEPERS),
+    people("/chasqui.v1.DeviceService/ImportAdministrativeFacts", &[Lead, Coordinator, Administrator]),
+    people("/chasqui.v1.DeviceService/ListDeviceMatches", READERS),
+    people("/chasqui.v1.DeviceService/ResolveDeviceMatch", KEEPERS),
+    people("/chasqui.v1.DeviceService/SplitDevice", KEEPERS),
 
     device("/chasqui.v1.LinkService/Connect"),
     device("/chasqui.v1.LinkService/SendOutput"),

@@ -1,4 +1,11 @@
-//! Devices as people handle them: lists, what people know of a machine, revocation, and identities seen twice.
+//! Devices as people handle them: lists, what people know of a machine, revocation, identities seen twice, and devices that
+//! may be one machine.
+
+mod convert;
+mod facts;
+mod import;
+mod matching;
+mod merge;
 
 use chasqui_base::clock;
 use chasqui_domain::ids::DeviceId;
@@ -7,14 +14,16 @@ use chasqui_domain::search;
 use chasqui_proto::error::{bad_field, status};
 use chasqui_proto::v1::device_service_server::DeviceService;
 use chasqui_proto::v1::{
-    AdministrativeFacts, Device, DeviceState, GetDeviceRequest, GetDeviceResponse, GoodbyeReason,
-    ListDevicesRequest, ListDevicesResponse, ListQuarantineRequest, ListQuarantineResponse,
-    Quarantine, QuarantineDecision, ResolveQuarantineRequest, ResolveQuarantineResponse,
+    AdministrativeFacts, Device, GetDeviceRequest, GetDeviceResponse, GoodbyeReason,
+    ImportAdministrativeFactsRequest, ImportAdministrativeFactsResponse, ListDeviceMatchesRequest,
+    ListDeviceMatchesResponse, ListDevicesRequest, ListDevicesResponse, ListQuarantineRequest,
+    ListQuarantineResponse, QuarantineDecision, ResolveDeviceMatchRequest,
+    ResolveDeviceMatchResponse, ResolveQuarantineRequest, ResolveQuarantineResponse,
     RevokeDeviceRequest, RevokeDeviceResponse, SetAdministrativeFactsRequest,
-    SetAdministrativeFactsResponse,
+    SetAdministrativeFactsResponse, SplitDeviceRequest, SplitDeviceResponse,
 };
 use chasqui_store::Tx;
-use chasqui_store::device::{self, Facts, State};
+use chasqui_store::device::{self, State};
 use chasqui_store::event::{self, NewEvent};
 use serde_json::json;
 use tonic::{Code, Request, Response, Status};
@@ -24,6 +33,9 @@ use crate::auth;
 use crate::context::Context;
 use crate::error::{self, Failure, not_found};
 use crate::fleet::End;
+
+use convert::{decode_state, encode, encode_quarantine};
+pub(crate) use matching::{look_again, look_at_due};
 
 /// Devices.
 pub struct Service(pub Context);
@@ -71,8 +83,17 @@ impl DeviceService for Service {
         let caller = auth::person(&request)?;
         let name = request.into_inner().device;
         check::line("device", &name, 1, 253)?;
-        let found = self.0.store.read(move |tx| find(tx, &name)).await?;
+        let (found, continues) = self
+            .0
+            .store
+            .read(move |tx| {
+                let found = find(tx, &name)?;
+                let continues = merge::continued(tx, &found.id)?;
+                Ok::<_, Failure>((found, continues))
+            })
+            .await?;
         let mut device = encode(&self.0, &found);
+        device.continues = continues;
         let staff = [
             Role::Technician,
             Role::Lead,
@@ -87,7 +108,7 @@ impl DeviceService for Service {
                 state: device.state,
                 model: device.model,
                 administrative: Some(AdministrativeFacts {
-                    plate: found.facts.plate,
+                    plate: found.facts.plate.clone(),
                     ..AdministrativeFacts::default()
                 }),
                 ..Device::default()
@@ -102,36 +123,35 @@ impl DeviceService for Service {
         &self,
         request: Request<SetAdministrativeFactsRequest>,
     ) -> Result<Response<SetAdministrativeFactsResponse>, Status> {
-        let now_ms = clock::now_ms();
-        let actor = auth::person(&request)?.id.to_string();
-        let request = request.into_inner();
-        let id: DeviceId = check::id("device_id", &request.device_id)?;
-        let facts = decode_facts(request.facts.unwrap_or_default(), now_ms)?;
-        let found = self
-            .0
-            .store
-            .write(move |tx| {
-                let mut found = get(tx, id)?;
-                if found.facts != facts {
-                    device::set_facts(tx, &found, &facts, now_ms)?;
-                    append(
-                        tx,
-                        id,
-                        "device.facts_set",
-                        &actor,
-                        now_ms,
-                        None,
-                        changed_facts(&found.facts, &facts),
-                        None,
-                    )?;
-                    found.facts = facts.clone();
-                }
-                Ok::<_, Failure>(found)
-            })
-            .await?;
-        Ok(Response::new(SetAdministrativeFactsResponse {
-            device: Some(encode(&self.0, &found)),
-        }))
+        facts::set(&self.0, request).await
+    }
+
+    async fn import_administrative_facts(
+        &self,
+        request: Request<ImportAdministrativeFactsRequest>,
+    ) -> Result<Response<ImportAdministrativeFactsResponse>, Status> {
+        import::import(&self.0, request).await
+    }
+
+    async fn list_device_matches(
+        &self,
+        request: Request<ListDeviceMatchesRequest>,
+    ) -> Result<Response<ListDeviceMatchesResponse>, Status> {
+        merge::list(&self.0, request.into_inner()).await
+    }
+
+    async fn resolve_device_match(
+        &self,
+        request: Request<ResolveDeviceMatchRequest>,
+    ) -> Result<Response<ResolveDeviceMatchResponse>, Status> {
+        merge::resolve(&self.0, request).await
+    }
+
+    async fn split_device(
+        &self,
+        request: Request<SplitDeviceRequest>,
+    ) -> Result<Response<SplitDeviceResponse>, Status> {
+        merge::split(&self.0, request).await
     }
 
     async fn revoke_device(
@@ -148,6 +168,12 @@ impl DeviceService for Service {
             .store
             .write(move |tx| {
                 let mut found = get(tx, id)?;
+                if found.state == State::Retired {
+                    return Err(Failure::from(error::precondition(
+                        "DEVICE_RETIRED",
+                        "this device was retired and its certificate is refused already",
+                    )));
+                }
                 if found.state != State::Revoked {
                     set_state(
                         tx,
@@ -351,149 +377,4 @@ fn append(
         },
     )?;
     Ok(())
-}
-
-/// Which facts changed. The officer's name is personal: that it changed is recorded, not to what.
-fn changed_facts(old: &Facts, new: &Facts) -> serde_json::Value {
-    let mut data = serde_json::Map::new();
-    if old.plate != new.plate {
-        data.insert("plate".into(), json!(new.plate));
-    }
-    if old.purchase_date != new.purchase_date {
-        data.insert("purchase_date".into(), json!(new.purchase_date));
-    }
-    if old.dependency != new.dependency {
-        data.insert("dependency".into(), json!(new.dependency));
-    }
-    if old.responsible != new.responsible {
-        data.insert("responsible_changed".into(), json!(true));
-    }
-    data.into()
-}
-
-fn decode_facts(facts: AdministrativeFacts, now_ms: i64) -> Result<Facts, Status> {
-    for (field, value) in [
-        ("facts.plate", &facts.plate),
-        ("facts.dependency", &facts.dependency),
-        ("facts.responsible", &facts.responsible),
-    ] {
-        check::line(field, value, 0, 200)?;
-    }
-    let purchase_date = match facts.purchase_date.as_str() {
-        "" => None,
-        text => Some(check_purchase_date(text, now_ms)?),
-    };
-    Ok(Facts {
-        plate: facts.plate.trim().to_owned(),
-        purchase_date,
-        dependency: facts.dependency.trim().to_owned(),
-        responsible: facts.responsible.trim().to_owned(),
-    })
-}
-
-/// A calendar day between 1980 and tomorrow (of any time zone).
-fn check_purchase_date(text: &str, now_ms: i64) -> Result<String, Status> {
-    let wrong = |problem: &str| bad_field("facts.purchase_date", problem.to_owned());
-    let date: jiff::civil::Date = text
-        .parse()
-        .ok()
-        .filter(|_| text.len() == 10)
-        .ok_or_else(|| wrong("is no calendar day: write YYYY-MM-DD"))?;
-    let tomorrow = jiff::Timestamp::from_millisecond(now_ms.saturating_add(clock::DAY_MS))
-        .map(|moment| jiff::tz::TimeZone::UTC.to_datetime(moment).date())
-        .map_err(|cause| error::internal("clock", &cause))?;
-    if date.year() < 1980 || date > tomorrow {
-        return Err(wrong("must lie between 1980 and today"));
-    }
-    Ok(date.to_string())
-}
-
-fn encode(ctx: &Context, device: &device::Device) -> Device {
-    let id: Option<DeviceId> = device.id.parse().ok();
-    let connected = id.is_some_and(|id| ctx.fleet.is_connected(id));
-    let heard_at_ms = id.and_then(|id| ctx.fleet.last_seen_ms(id));
-    let model = match (device.manufacturer.as_str(), device.model.as_str()) {
-        ("", model) => model.to_owned(),
-        (maker, model) if model.starts_with(maker) => model.to_owned(),
-        (maker, model) => format!("{maker} {model}").trim().to_owned(),
-    };
-    Device {
-        id: device.id.clone(),
-        fingerprint: hex::decode(&device.fingerprint).unwrap_or_default().into(),
-        host_name: device.host_name.clone(),
-        state: encode_state(device.state).into(),
-        connected,
-        last_seen_at_ms: device.last_seen_at_ms.max(heard_at_ms).unwrap_or(0),
-        enrolled_at_ms: device.enrolled_at_ms,
-        agent_version: device.agent_version.clone(),
-        clock_offset_ms: device.clock_offset_ms,
-        administrative: Some(AdministrativeFacts {
-            plate: device.facts.plate.clone(),
-            purchase_date: device.facts.purchase_date.clone().unwrap_or_default(),
-            dependency: device.facts.dependency.clone(),
-            responsible: device.facts.responsible.clone(),
-        }),
-        model,
-        operating_system: device.platform.clone(),
-        public_key: device.public_key.clone().into(),
-    }
-}
-
-fn encode_state(state: State) -> DeviceState {
-    match state {
-        State::Active => DeviceState::Active,
-        State::Quarantined => DeviceState::Quarantined,
-        State::Revoked | State::Retired => DeviceState::Revoked,
-    }
-}
-
-fn decode_state(state: i32) -> Result<Option<State>, Status> {
-    match DeviceState::try_from(state) {
-        Ok(DeviceState::Unspecified) => Ok(None),
-        Ok(DeviceState::Active) => Ok(Some(State::Active)),
-        Ok(DeviceState::Revoked) => Ok(Some(State::Revoked)),
-        Ok(DeviceState::Quarantined) => Ok(Some(State::Quarantined)),
-        Err(_) => Err(bad_field(
-            "state",
-            "is a state this coordinator does not know",
-        )),
-    }
-}
-
-fn encode_quarantine(sighting: device::Quarantine) -> Quarantine {
-    Quarantine {
-        id: sighting.id,
-        device_id: sighting.device_id,
-        host_name: sighting.host_name,
-        seen_at_ms: sighting.seen_at_ms,
-        first_boot_id: sighting.known.boot_id,
-        second_boot_id: sighting.other.boot_id,
-        first_host_name: sighting.known.host_name,
-        second_host_name: sighting.other.host_name,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_purchase_date_is_a_day_that_was() {
-        let now_ms = 1_800_000_000_000; // 2027-01-15
-        assert_eq!(
-            check_purchase_date("2021-02-28", now_ms).unwrap(),
-            "2021-02-28"
-        );
-        for bad in [
-            "2021-02-29",
-            "2021-2-28",
-            "28/02/2021",
-            "1979-12-31",
-            "2027-02-01",
-            "2021-02-28T00:00",
-            "x",
-        ] {
-            assert!(check_purchase_date(bad, now_ms).is_err(), "{bad}");
-        }
-    }
 }

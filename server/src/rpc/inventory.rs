@@ -256,6 +256,12 @@ fn record(
     }
     if changed
         .iter()
+        .any(|(kind, _)| matches!(*kind, "identity" | "hardware" | "disks" | "network"))
+    {
+        super::device::look_again(tx, device_id, now_ms)?;
+    }
+    if changed
+        .iter()
         .any(|(kind, _)| matches!(*kind, "identity" | "hardware" | "operating_system"))
     {
         columns::refresh(tx, device_id, now_ms)?;

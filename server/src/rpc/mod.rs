@@ -43,6 +43,8 @@ pub const SMALL: usize = 16 * 1024;
 pub const TEXT: usize = 128 * 1024;
 /// Bytes of a trust document with its frame.
 pub const DOCUMENT: usize = 2 * 1024 * 1024;
+/// Bytes of 10,000 rows of a spreadsheet.
+pub const ROWS: usize = 12 * 1024 * 1024;
 /// Bytes of an order with 10,000 leaves.
 pub const ORDER: usize = 16 * 1024 * 1024;
 
@@ -71,7 +73,7 @@ pub fn people(ctx: &Context) -> Routes {
                 .max_decoding_message_size(SMALL),
         )
         .add_service(
-            DeviceServiceServer::new(device::Service(ctx.clone())).max_decoding_message_size(SMALL),
+            DeviceServiceServer::new(device::Service(ctx.clone())).max_decoding_message_size(ROWS),
         )
         .add_service(
             TicketServiceServer::new(ticket::Service(ctx.clone())).max_decoding_message_size(TEXT),

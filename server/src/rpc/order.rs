@@ -10,6 +10,7 @@ mod create;
 mod deliver;
 mod output;
 mod result;
+mod retire;
 mod state;
 mod statement;
 
@@ -33,9 +34,11 @@ use crate::auth::person;
 use crate::context::Context;
 use crate::error::{Failure, not_found};
 
+pub(crate) use deliver::changed;
 pub use deliver::{bundle, pending, progress};
 pub use output::output;
 pub use result::submit as submit_result;
+pub(crate) use retire::{Retired, retire};
 pub use state::expire_due;
 pub use statement::expire_lapsed;
 

@@ -1,9 +1,16 @@
 //! Devices as rows: their identity and state, their certificates, what people typed about them, and identities seen on
 //! two machines at once. What was observed of them is in [`inventory`](crate::inventory).
 
+mod quarantine;
+
 use std::str::FromStr;
 
 use chasqui_domain::search;
+
+pub use chasqui_domain::device_facts::Facts;
+pub use quarantine::{
+    Claim, Quarantine, insert_quarantine, open_quarantines, quarantine, resolve_quarantines,
+};
 
 use crate::{Row, StoreError, Tx, params, sql, text};
 
@@ -88,19 +95,10 @@ pub struct Device {
     pub platform: String,
     /// Grows with each change by people.
     pub version: i64,
-}
-
-/// Administrative facts. Empty or nothing means not known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// Inventory plate.
-    pub plate: String,
-    /// `YYYY-MM-DD`.
-    pub purchase_date: Option<String>,
-    /// Organisational unit.
-    pub dependency: String,
-    /// Officer answerable.
-    pub responsible: String,
+    /// Grows with each change of what people typed.
+    pub facts_version: i64,
+    /// The device that goes on with this one.
+    pub merged_into: Option<String>,
 }
 
 /// A device about to enrol.
@@ -142,25 +140,29 @@ sql!(
 sql!(
     DEVICE_GET,
     "SELECT id, fingerprint, public_key, host_name, state, enrolled_at_ms, last_seen_at_ms, agent_version,
-        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version
+        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version,
+        seat, contract, warranty_end, supplier, invoice, note, cost_minor, currency, facts_version, merged_into
      FROM devices WHERE id = $1"
 );
 sql!(
     DEVICE_BY_FINGERPRINT,
     "SELECT id, fingerprint, public_key, host_name, state, enrolled_at_ms, last_seen_at_ms, agent_version,
-        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version
+        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version,
+        seat, contract, warranty_end, supplier, invoice, note, cost_minor, currency, facts_version, merged_into
      FROM devices WHERE fingerprint = $1"
 );
 sql!(
     DEVICE_BY_NAME,
     "SELECT id, fingerprint, public_key, host_name, state, enrolled_at_ms, last_seen_at_ms, agent_version,
-        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version
+        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version,
+        seat, contract, warranty_end, supplier, invoice, note, cost_minor, currency, facts_version, merged_into
      FROM devices WHERE host_name = $1 OR plate = $1 ORDER BY host_name, id LIMIT $2"
 );
 sql!(
     DEVICE_LIST,
     "SELECT id, fingerprint, public_key, host_name, state, enrolled_at_ms, last_seen_at_ms, agent_version,
-        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version
+        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version,
+        seat, contract, warranty_end, supplier, invoice, note, cost_minor, currency, facts_version, merged_into
      FROM devices
      WHERE (host_name, id) > ($1, $2)
        AND (CAST($3 AS TEXT) = '' OR search_key LIKE CAST($3 AS TEXT) ESCAPE '!')
@@ -185,7 +187,9 @@ sql!(
 sql!(
     DEVICE_SET_FACTS,
     "UPDATE devices SET plate = $2, purchase_date = $3, dependency = $4, responsible = $5, search_key = $6,
-        updated_at_ms = $7, version = version + 1 WHERE id = $1"
+        updated_at_ms = $7, seat = $8, contract = $9, warranty_end = $10, supplier = $11, invoice = $12, note = $13,
+        cost_minor = $14, currency = $15, plate_key = $16, facts_version = facts_version + 1, version = version + 1
+     WHERE id = $1"
 );
 sql!(
     DEVICE_HELLO,
@@ -378,10 +382,62 @@ pub fn set_facts(
             &facts.dependency,
             &facts.responsible,
             search_key(&device.host_name, &facts.plate, &device.model),
-            now_ms
+            now_ms,
+            &facts.seat,
+            &facts.contract,
+            facts.warranty_end.clone(),
+            &facts.supplier,
+            &facts.invoice,
+            &facts.note,
+            facts.cost_minor,
+            &facts.currency,
+            search::fold(&facts.plate)
         ],
     )
     .map(|_| ())
+}
+
+sql!(
+    FACTS_EVENTS,
+    "SELECT data FROM events WHERE subject_kind = 'device' AND subject_id = $1 AND kind = 'device.facts_set'
+     ORDER BY seq DESC LIMIT $2"
+);
+
+/// What the latest changes of administrative facts recorded, JSON, newest first; at most `limit`.
+///
+/// # Errors
+/// As [`Tx::query`].
+pub fn facts_events(tx: &mut Tx, id: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+    tx.query(&FACTS_EVENTS, params![id, limit], |row| row.get(0))
+}
+
+sql!(
+    DEVICE_BY_PLATE,
+    "SELECT id FROM devices WHERE plate_key = $1 AND plate_key <> '' AND state IN ('active', 'quarantined') ORDER BY id LIMIT $2"
+);
+sql!(
+    DEVICE_BY_HOST,
+    "SELECT id FROM devices WHERE host_name = $1 AND state IN ('active', 'quarantined') ORDER BY id LIMIT $2"
+);
+
+/// Devices in use that carry a plate, compared without case and accents; at most `limit`.
+///
+/// # Errors
+/// As [`Tx::query`].
+pub fn with_plate(tx: &mut Tx, plate: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+    tx.query(
+        &DEVICE_BY_PLATE,
+        params![search::fold(plate), limit],
+        |row| row.get(0),
+    )
+}
+
+/// Devices in use that are called so, exactly; at most `limit`.
+///
+/// # Errors
+/// As [`Tx::query`].
+pub fn with_host_name(tx: &mut Tx, host_name: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+    tx.query(&DEVICE_BY_HOST, params![host_name, limit], |row| row.get(0))
 }
 
 /// Writes what a device said when it connected.
@@ -440,132 +496,6 @@ pub fn search_key(host_name: &str, plate: &str, model: &str) -> String {
     search::fold(&format!("{host_name} {plate} {model}"))
 }
 
-/// An identity seen on two machines at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quarantine {
-    /// UUIDv7.
-    pub id: String,
-    /// The identity.
-    pub device_id: String,
-    /// As the device is called.
-    pub host_name: String,
-    /// UTC milliseconds.
-    pub seen_at_ms: i64,
-    /// What the machine that was connected said.
-    pub known: Claim,
-    /// What the machine that came said.
-    pub other: Claim,
-    /// Already decided.
-    pub resolved: bool,
-}
-
-/// What one machine said of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claim {
-    /// Kernel's boot id.
-    pub boot_id: String,
-    /// As it calls itself.
-    pub host_name: String,
-    /// Where it came from.
-    pub address: String,
-}
-
-sql!(
-    QUARANTINE_INSERT,
-    "INSERT INTO device_quarantine (id, device_id, known_boot_id, other_boot_id, known_address, other_address,
-        known_host_name, other_host_name, seen_at_ms)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-);
-sql!(
-    QUARANTINE_GET,
-    "SELECT q.id, q.device_id, d.host_name, q.seen_at_ms, q.known_boot_id, q.known_host_name, q.known_address,
-        q.other_boot_id, q.other_host_name, q.other_address, q.resolved_at_ms
-     FROM device_quarantine q JOIN devices d ON d.id = q.device_id WHERE q.id = $1"
-);
-sql!(
-    QUARANTINE_OPEN,
-    "SELECT q.id, q.device_id, d.host_name, q.seen_at_ms, q.known_boot_id, q.known_host_name, q.known_address,
-        q.other_boot_id, q.other_host_name, q.other_address, q.resolved_at_ms
-     FROM device_quarantine q JOIN devices d ON d.id = q.device_id
-     WHERE q.resolved_at_ms IS NULL AND (q.seen_at_ms, q.id) > ($1, $2)
-     ORDER BY q.seen_at_ms, q.id LIMIT $3"
-);
-sql!(
-    QUARANTINE_RESOLVE,
-    "UPDATE device_quarantine SET resolution = $2, resolved_by = $3, resolved_at_ms = $4
-     WHERE device_id = $1 AND resolved_at_ms IS NULL"
-);
-
-/// Stores a sighting.
-///
-/// # Errors
-/// As [`Tx::execute`].
-pub fn insert_quarantine(
-    tx: &mut Tx,
-    id: &str,
-    device_id: &str,
-    known: &Claim,
-    other: &Claim,
-    now_ms: i64,
-) -> Result<(), StoreError> {
-    tx.execute(
-        &QUARANTINE_INSERT,
-        params![
-            id,
-            device_id,
-            &known.boot_id,
-            &other.boot_id,
-            &known.address,
-            &other.address,
-            &known.host_name,
-            &other.host_name,
-            now_ms
-        ],
-    )
-    .map(|_| ())
-}
-
-/// A sighting by id.
-///
-/// # Errors
-/// As [`Tx::query`].
-pub fn quarantine(tx: &mut Tx, id: &str) -> Result<Option<Quarantine>, StoreError> {
-    tx.query_opt(&QUARANTINE_GET, params![id], read_quarantine)
-}
-
-/// Sightings that wait for a person, oldest first, after (`seen_at_ms`, `id`), at most `limit`.
-///
-/// # Errors
-/// As [`Tx::query`].
-pub fn open_quarantines(
-    tx: &mut Tx,
-    after: (i64, &str),
-    limit: u32,
-) -> Result<Vec<Quarantine>, StoreError> {
-    tx.query(
-        &QUARANTINE_OPEN,
-        params![after.0, after.1, limit],
-        read_quarantine,
-    )
-}
-
-/// Marks every open sighting of a device as decided.
-///
-/// # Errors
-/// As [`Tx::execute`].
-pub fn resolve_quarantines(
-    tx: &mut Tx,
-    device_id: &str,
-    resolution: &str,
-    by: &str,
-    now_ms: i64,
-) -> Result<u64, StoreError> {
-    tx.execute(
-        &QUARANTINE_RESOLVE,
-        params![device_id, resolution, by, now_ms],
-    )
-}
-
 fn read(row: &Row<'_>) -> Result<Device, StoreError> {
     Ok(Device {
         id: row.get(0)?,
@@ -582,30 +512,20 @@ fn read(row: &Row<'_>) -> Result<Device, StoreError> {
             purchase_date: row.get(10)?,
             dependency: row.get(11)?,
             responsible: row.get(12)?,
+            seat: row.get(17)?,
+            contract: row.get(18)?,
+            warranty_end: row.get(19)?,
+            supplier: row.get(20)?,
+            invoice: row.get(21)?,
+            note: row.get(22)?,
+            cost_minor: row.get(23)?,
+            currency: row.get(24)?,
         },
         manufacturer: row.get(13)?,
         model: row.get(14)?,
         platform: row.get(15)?,
         version: row.get(16)?,
-    })
-}
-
-fn read_quarantine(row: &Row<'_>) -> Result<Quarantine, StoreError> {
-    Ok(Quarantine {
-        id: row.get(0)?,
-        device_id: row.get(1)?,
-        host_name: row.get(2)?,
-        seen_at_ms: row.get(3)?,
-        known: Claim {
-            boot_id: row.get(4)?,
-            host_name: row.get(5)?,
-            address: row.get(6)?,
-        },
-        other: Claim {
-            boot_id: row.get(7)?,
-            host_name: row.get(8)?,
-            address: row.get(9)?,
-        },
-        resolved: row.get::<Option<i64>>(10)?.is_some(),
+        facts_version: row.get(25)?,
+        merged_into: row.get(26)?,
     })
 }

@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod backup;
 mod catalogue;
 pub mod device;
+pub mod device_match;
 pub mod device_term;
 mod engine;
 pub mod enrolment_token;

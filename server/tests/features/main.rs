@@ -12,6 +12,8 @@
 mod world;
 
 mod decision;
+mod device_facts;
+mod device_match;
 mod inventory;
 mod log;
 mod order;

@@ -21,10 +21,12 @@ async fn a_device_is_found_by_id_name_and_plate() {
         purchase_date: "2021-02-28".to_owned(),
         dependency: "Hacienda".to_owned(),
         responsible: "A. Pérez".to_owned(),
+        ..AdministrativeFacts::default()
     };
     let request = SetAdministrativeFactsRequest {
         device_id: ids[3].clone(),
         facts: Some(facts.clone()),
+        ..Default::default()
     };
     let set = devices
         .set_administrative_facts(request)
@@ -79,6 +81,7 @@ async fn a_device_is_found_by_id_name_and_plate() {
     let request = SetAdministrativeFactsRequest {
         device_id: ids[3].clone(),
         facts: Some(bad),
+        ..Default::default()
     };
     let refused = devices.set_administrative_facts(request).await.unwrap_err();
     assert!(

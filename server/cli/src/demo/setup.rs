@@ -453,7 +453,7 @@ async fn enrol(
         plate: "DEMO-0001".to_owned(),
         ..Default::default()
     };
-    device::set_facts(admin, &device.id, facts).await
+    device::set_facts(admin, &device.id, facts, &["plate"], None).await
 }
 
 fn agent_config(folder: &DataFolder) -> PathBuf {
