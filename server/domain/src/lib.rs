@@ -4,6 +4,7 @@
 //! types: conversions live where the boundary is. Every refusal and every verdict explains itself in both languages.
 
 pub mod calendar;
+pub mod device_search;
 pub mod ids;
 pub mod knowledge;
 pub mod order;
@@ -13,6 +14,7 @@ pub mod role;
 pub mod search;
 pub mod text;
 pub mod ticket;
+pub mod version;
 
 pub use refusal::{Invalid, Refused};
 pub use text::Text;

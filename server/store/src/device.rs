@@ -566,7 +566,8 @@ pub fn resolve_quarantines(
     )
 }
 
-fn read(row: &Row<'_>) -> Result<Device, StoreError> {
+/// A device from the first columns of a row, in the order of [`DEVICE_GET`].
+pub(crate) fn read(row: &Row<'_>) -> Result<Device, StoreError> {
     Ok(Device {
         id: row.get(0)?,
         fingerprint: row.get(1)?,
