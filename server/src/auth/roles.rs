@@ -117,6 +117,13 @@ pub const TABLE: &[Row] = &[
     people("/chasqui.v1.DeviceService/RevokeDevice", KEEPERS),
     people("/chasqui.v1.DeviceService/ListQuarantine", READERS),
     people("/chasqui.v1.DeviceService/ResolveQuarantine", KEEPERS),
+    people("/chasqui.v1.DeviceService/SearchDevices", READERS),
+    people("/chasqui.v1.DeviceService/ListSilentDevices", READERS),
+    people("/chasqui.v1.DeviceService/CreateDeviceList", &[Technician, Lead, Coordinator, Administrator]),
+    people("/chasqui.v1.DeviceService/ListDeviceLists", READERS),
+    people("/chasqui.v1.DeviceService/GetDeviceList", READERS),
+    // Another's by a coordinator or administrator alone (the handler).
+    people("/chasqui.v1.DeviceService/DeleteDeviceList", &[Technician, Lead, Coordinator, Administrator]),
 
     device("/chasqui.v1.LinkService/Connect"),
     device("/chasqui.v1.LinkService/SendOutput"),

@@ -5,6 +5,7 @@
 mod expire;
 mod prune;
 mod seal;
+mod search;
 
 use std::future::Future;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub(crate) use seal::run as seal_now;
 const SEAL_EVERY: Duration = Duration::from_secs(1);
 /// How often is looked for what is over.
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
+/// How often is looked for devices whose search row is missing or of an older make.
+const SEARCH_EVERY: Duration = Duration::from_secs(10);
 /// How often old answers are forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -29,6 +32,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 pub fn start(ctx: &Context) {
     spawn(ctx, "seal", SEAL_EVERY, seal::run);
     spawn(ctx, "expire", EXPIRE_EVERY, expire::run);
+    spawn(ctx, "search", SEARCH_EVERY, search::run);
     spawn(ctx, "prune", PRUNE_EVERY, prune::run);
 }
 
@@ -38,6 +42,7 @@ pub fn start(ctx: &Context) {
 /// The first job's that fails.
 pub async fn once(ctx: &Context) -> Result<(), Failure> {
     expire::run(ctx.clone()).await?;
+    search::run(ctx.clone()).await?;
     prune::run(ctx.clone()).await?;
     seal::run(ctx.clone()).await
 }

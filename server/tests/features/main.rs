@@ -12,6 +12,7 @@
 mod world;
 
 mod decision;
+mod device_search;
 mod inventory;
 mod log;
 mod order;

@@ -81,6 +81,15 @@ impl Op {
     }
 }
 
+/// Whether a version that was observed fits one that was typed: `os_version:10` is every 10, `os_version=10` is 10 alone.
+pub fn version_fits(op: Op, observed: &str, typed: &str) -> bool {
+    let begins = op == Op::Has
+        && observed
+            .strip_prefix(typed)
+            .is_some_and(|rest| !rest.starts_with(|ch: char| ch.is_ascii_digit()));
+    begins || op.holds(crate::version::Scheme::Numbers.compare(observed, typed))
+}
+
 /// What was asked, as a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {

@@ -5,8 +5,7 @@
 mod columns;
 mod software;
 
-use chasqui_domain::device_search::{Column, Field, Kind, Set, Source, Test, field};
-use chasqui_domain::version::Scheme;
+use chasqui_domain::device_search::{Column, Field, Kind, Set, Source, Test, field, version_fits};
 
 use crate::device::{self, Device};
 use crate::{Row, Statement, StoreError, Tx, Value, params, sql, text};
@@ -263,8 +262,7 @@ impl Source for Searcher<'_> {
                 if let Some(statement) = columns::versions(column) {
                     self.tx.each(statement, &[], |row| {
                         let version: String = row.get(0)?;
-                        let order = Scheme::Numbers.compare(&version, typed);
-                        if op.holds(order) {
+                        if version_fits(*op, &version, typed) {
                             add(&mut set, &row.get::<String>(1)?)?;
                         }
                         Ok(())
