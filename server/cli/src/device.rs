@@ -1,5 +1,7 @@
 //! `device …`: machines that enrolled, what was observed of them, and identities seen twice.
 
+mod search;
+
 use chasqui_proto::v1;
 use serde_json::{Value, json};
 
@@ -108,6 +110,17 @@ pub async fn run(context: &Context, command: DeviceCommand) -> Outcome {
             let device = set_facts(&client, &device.id, facts).await?;
             show_one(screen, &device);
         }
+        DeviceCommand::Search(args) => search::search(&client, screen, args).await?,
+        DeviceCommand::Fields => search::fields(&client, screen).await?,
+        DeviceCommand::Silent { days } => search::silent(&client, screen, days).await?,
+        DeviceCommand::ListSave {
+            name,
+            query,
+            shared,
+        } => search::list_save(&client, screen, name, query, shared).await?,
+        DeviceCommand::ListAll => search::list_all(&client, screen).await?,
+        DeviceCommand::ListShow { name } => search::list_show(&client, screen, name).await?,
+        DeviceCommand::ListDelete { name } => search::list_delete(&client, screen, name).await?,
         DeviceCommand::Quarantine(command) => quarantine(&client, screen, command).await?,
     }
     Ok(())

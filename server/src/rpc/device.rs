@@ -257,6 +257,13 @@ impl DeviceService for Service {
         search::search(&self.0, request).await
     }
 
+    async fn list_search_fields(
+        &self,
+        _: Request<v1::ListSearchFieldsRequest>,
+    ) -> Result<Response<v1::ListSearchFieldsResponse>, Status> {
+        Ok(Response::new(search::fields()))
+    }
+
     async fn list_silent_devices(
         &self,
         request: Request<v1::ListSilentDevicesRequest>,

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use chasqui_base::clock;
 use chasqui_domain::device_search::{
-    Column, Field, Kind, ListTrouble, Query, QueryError, Set, evaluate, expand, field, parse,
+    Column, FIELDS, Field, Kind, ListTrouble, Query, QueryError, Set, evaluate, expand, field,
+    parse,
 };
 use chasqui_domain::ids::PersonId;
 use chasqui_domain::search::fold;
@@ -43,7 +44,6 @@ pub(super) async fn search(
     for name in &request.columns {
         columns.push(column(name)?);
     }
-    let names: Vec<String> = columns.iter().map(|field| field.name.to_owned()).collect();
     let page = page(&request.page, "SearchDevices", &query.to_string())?;
     let after = page
         .after_parts::<2>()?
@@ -75,8 +75,43 @@ pub(super) async fn search(
         page: Some(info),
         total: u64::try_from(total).unwrap_or(u64::MAX),
         query: shown,
-        columns: names,
+        columns: columns.iter().map(|field| shown_field(field)).collect(),
     }))
+}
+
+/// What devices can be searched by.
+pub(super) fn fields() -> ListSearchFieldsResponse {
+    ListSearchFieldsResponse {
+        fields: FIELDS.iter().map(shown_field).collect(),
+    }
+}
+
+fn shown_field(field: &Field) -> SearchField {
+    let kind = match field.kind {
+        Kind::Text => "text",
+        Kind::Number => "number",
+        Kind::Bytes => "bytes",
+        Kind::Day => "day",
+        Kind::Moment => "moment",
+        Kind::Flag => "flag",
+        Kind::Version => "version",
+        Kind::Terms(_) => "terms",
+        Kind::Program => "program",
+        Kind::List => "list",
+    };
+    SearchField {
+        name: field.name.to_owned(),
+        aliases: field
+            .aliases
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect(),
+        kind: kind.to_owned(),
+        about: Some(Text {
+            es: field.es.to_owned(),
+            en: field.en.to_owned(),
+        }),
+    }
 }
 
 /// Reads a query, or says where it is wrong.
