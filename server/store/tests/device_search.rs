@@ -396,3 +396,63 @@ fn plan_of_postgres(db: &Db, text: &str) -> String {
         .collect::<Vec<_>>()
         .join("\n")
 }
+
+mod measure {
+    use super::*;
+
+    /// Prints p50 and p99 of typical queries over 100,000 devices; a measurement, not a test of time.
+    fn measure_search(db: &Db) {
+        let store = db.open();
+        let mut dice = Dice(99);
+        for _ in 0..50 {
+            let devices: Vec<Facts> = (0..2_000).map(|_| facts(&mut dice)).collect();
+            fill(&store, &devices);
+        }
+        db.raw("ANALYZE");
+        for text in [
+            "cpu:i5 ram<8G",
+            "ram<8G reboot:yes kernel<6",
+            "-cpu:intel cores>2",
+            "cores:? OR ram:?",
+            "pc-00017",
+            "",
+        ] {
+            let query = parse(text).unwrap();
+            let mut times = Vec::new();
+            let mut total = 0;
+            for _ in 0..40 {
+                let query = query.clone();
+                let begun = std::time::Instant::now();
+                let (found, page) = store
+                    .read_blocking(move |tx| {
+                        let set = evaluate(&query, 0, &mut Searcher::new(tx, |_| 0))?;
+                        Ok((set.len(), device_search::page(tx, &set, ("", ""), 51)?))
+                    })
+                    .map_err(|error: StoreError| error)
+                    .unwrap();
+                times.push(begun.elapsed());
+                assert!(page.len() <= 51);
+                total = found;
+            }
+            times.sort();
+            println!(
+                "{text:32} {total:6} found, p50 {:?}, p99 {:?}",
+                times[20], times[39]
+            );
+        }
+    }
+
+    #[test]
+    #[ignore = "a measurement"]
+    fn measure_search_sqlite() {
+        measure_search(&Db::sqlite());
+    }
+
+    #[test]
+    #[ignore = "a measurement"]
+    fn measure_search_postgres() {
+        if let Some(db) = Db::postgres() {
+            measure_search(&db);
+        }
+    }
+}
