@@ -157,7 +157,8 @@ sql!(
     SECTIONS_FOR_SEARCH,
     "SELECT s.kind, c.facts FROM device_sections s JOIN section_contents c ON c.digest = s.digest \
     WHERE s.device_id = $1 AND s.kind IN ('hardware', 'cpu', 'memory', 'disks', 'operating_system', 'firmware', \
-    'disk_health', 'storage', 'displays', 'batteries', 'security', 'updates', 'directory') ORDER BY s.kind"
+    'disk_health', 'storage', 'displays', 'batteries', 'security', 'updates', 'directory', 'identity', 'network', \
+    'accounts', 'printers') ORDER BY s.kind"
 );
 
 /// Kind and facts of what a device shows now and is searched by; the long sections stay where they are.

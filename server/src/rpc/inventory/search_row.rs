@@ -62,21 +62,21 @@ pub fn refresh(tx: &mut Tx, device_id: &str) -> Result<(), StoreError> {
         if let Some((programs, shell)) = software_list(tx, &digest)? {
             row.number(Column::Programs, Some(programs));
             row.text(Column::Software, Some(digest));
-            // "Has not" needs a whole list: a package database that was not read might hold it.
-            let whole = v1::SectionFacts::decode(shell.as_slice())
-                .is_ok_and(|facts| facts.unread.is_empty());
-            if whole {
+            let shell = v1::SectionFacts::decode(shell.as_slice());
+            if shell.is_ok_and(|shell| no_part_unread("software", &shell)) {
                 row.sections |= bit(SectionKind::Software);
             }
         }
     }
-    for kind in term_sections(tx, device_id)? {
-        row.sections |= bit(kind);
-    }
-    for (_, facts) in store::sections_for_search(tx, device_id)? {
-        let decoded = v1::SectionFacts::decode(facts.as_slice()).ok();
-        if let Some(facts) = decoded.and_then(|facts| facts.facts) {
-            take(&mut row, &facts);
+    for (kind, facts) in store::sections_for_search(tx, device_id)? {
+        let Ok(section) = v1::SectionFacts::decode(facts.as_slice()) else {
+            continue;
+        };
+        if let Some(facts) = &section.facts {
+            take(&mut row, facts);
+            if let Some(kind) = kind_of_name(&kind).filter(|_| is_whole(&section, facts)) {
+                row.sections |= bit(kind);
+            }
         }
     }
     let words = [
@@ -93,14 +93,44 @@ pub fn refresh(tx: &mut Tx, device_id: &str) -> Result<(), StoreError> {
     put(tx, device_id, &row, EXTRACTOR)
 }
 
-/// Sections with terms that the device shows.
-fn term_sections(tx: &mut Tx, device_id: &str) -> Result<Vec<SectionKind>, StoreError> {
-    let shown = store::current(tx, device_id)?;
-    Ok(shown
-        .iter()
-        .filter_map(|(kind, _)| kind_of_name(kind))
-        .filter(|kind| super::terms::has_terms(*kind))
-        .collect())
+/// Whether "has not" may be said of what the section lists. A package database or an interface that was not read might
+/// hold what is asked for.
+fn is_whole(section: &v1::SectionFacts, facts: &Facts) -> bool {
+    match facts {
+        Facts::Identity(it) => [
+            &it.system_serial,
+            &it.board_serial,
+            &it.chassis_serial,
+            &it.smbios_uuid,
+        ]
+        .into_iter()
+        .any(Option::is_some),
+        Facts::Network(_) => {
+            no_part_unread("network", section)
+                && !section
+                    .unread
+                    .iter()
+                    .any(|one| one.group.contains("addresses"))
+        }
+        Facts::Accounts(it) => {
+            it.names_left_out != Some(true) && no_part_unread("accounts", section)
+        }
+        Facts::Printers(_) => no_part_unread("printers", section),
+        _ => true,
+    }
+}
+
+/// No list of the section is missing as a whole: reasons for fields within its things have longer names.
+fn no_part_unread(kind: &str, section: &v1::SectionFacts) -> bool {
+    let lists = ["software", "items", "interfaces", "accounts", "printers"];
+    !section.unread.iter().any(|one| {
+        let part = one.group.strip_prefix(kind).unwrap_or(&one.group);
+        let part = part.trim_start_matches('.');
+        part.is_empty()
+            || lists.contains(&part)
+            // `software.rpm`: one of the package databases.
+            || (kind == "software" && !part.contains('.'))
+    })
 }
 
 fn bit(kind: SectionKind) -> i64 {
