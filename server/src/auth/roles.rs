@@ -118,7 +118,7 @@ pub const TABLE: &[Row] = &[
     people("/chasqui.v1.DeviceService/ListQuarantine", READERS),
     people("/chasqui.v1.DeviceService/ResolveQuarantine", KEEPERS),
     people("/chasqui.v1.DeviceService/SearchDevices", READERS),
-    people("/chasqui.v1.DeviceService/ListSearchFields", READERS),
+    people("/chasqui.v1.DeviceService/GetSearchFields", READERS),
     people("/chasqui.v1.DeviceService/ListSilentDevices", READERS),
     people("/chasqui.v1.DeviceService/CreateDeviceList", &[Technician, Lead, Coordinator, Administrator]),
     people("/chasqui.v1.DeviceService/ListDeviceLists", READERS),

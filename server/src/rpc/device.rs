@@ -257,10 +257,10 @@ impl DeviceService for Service {
         search::search(&self.0, request).await
     }
 
-    async fn list_search_fields(
+    async fn get_search_fields(
         &self,
-        _: Request<v1::ListSearchFieldsRequest>,
-    ) -> Result<Response<v1::ListSearchFieldsResponse>, Status> {
+        _: Request<v1::GetSearchFieldsRequest>,
+    ) -> Result<Response<v1::GetSearchFieldsResponse>, Status> {
         Ok(Response::new(search::fields()))
     }
 

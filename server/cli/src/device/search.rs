@@ -298,7 +298,7 @@ pub async fn fields(client: &Client, screen: &Screen) -> Outcome {
         let mut devices = client.devices();
         async move {
             devices
-                .list_search_fields(v1::ListSearchFieldsRequest {})
+                .get_search_fields(v1::GetSearchFieldsRequest {})
                 .await
         }
     })

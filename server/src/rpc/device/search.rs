@@ -80,8 +80,8 @@ pub(super) async fn search(
 }
 
 /// What devices can be searched by.
-pub(super) fn fields() -> ListSearchFieldsResponse {
-    ListSearchFieldsResponse {
+pub(super) fn fields() -> GetSearchFieldsResponse {
+    GetSearchFieldsResponse {
         fields: FIELDS.iter().map(shown_field).collect(),
     }
 }
