@@ -342,7 +342,7 @@ fn fields_text(screen: &Screen, fields: &[v1::SearchField]) -> String {
         screen.say("VALOR", "VALUE"),
         screen.say("QUÉ ES", "WHAT IT IS"),
     ];
-    let kind = |kind: &str| -> &str {
+    let kind = |kind: &str| -> &'static str {
         match kind {
             "text" => screen.say("texto", "text"),
             "number" => screen.say("número", "number"),
@@ -518,7 +518,7 @@ pub async fn list_save(
     shared: bool,
 ) -> Outcome {
     let request = v1::CreateDeviceListRequest {
-        request_id: chasqui_base::clock::new_id().to_string(),
+        request_id: crate::input::request_id(),
         name,
         query,
         shared,
