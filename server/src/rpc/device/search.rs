@@ -10,7 +10,10 @@ use chasqui_domain::device_search::{
 use chasqui_domain::ids::PersonId;
 use chasqui_domain::search::fold;
 use chasqui_proto::error::{DOMAIN, bad_field};
-use chasqui_proto::v1::{FoundDevice, SearchCell, SearchDevicesRequest, SearchDevicesResponse};
+use chasqui_proto::v1::{
+    FoundDevice, GetSearchFieldsResponse, SearchCell, SearchDevicesRequest, SearchDevicesResponse,
+    SearchField, Text,
+};
 use chasqui_store::Tx;
 use chasqui_store::device_list;
 use chasqui_store::device_search::{self as store, Cell, Found, Searcher};
