@@ -268,9 +268,60 @@ pub enum DeviceCommand {
         #[arg(long)]
         reason: String,
     },
+    /// Find devices: cpu:i5 ram<8G os:"Windows 10" seen>30d
+    Search(SearchArgs),
+    /// Show what devices can be searched by, and how
+    Fields,
+    /// List devices that gave no sign of life, with their last user and place
+    Silent {
+        /// Not seen for so many days
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        days: u32,
+    },
+    /// Save a query under a name; list:NAME stands for it in queries
+    ListSave {
+        /// Name of the list
+        name: String,
+        /// What to find
+        #[arg(allow_hyphen_values = true)]
+        query: String,
+        /// Show it to everybody
+        #[arg(long)]
+        shared: bool,
+    },
+    /// Show the saved lists
+    ListAll,
+    /// Show a saved list
+    ListShow {
+        /// Name of the list
+        name: String,
+    },
+    /// Delete a saved list
+    ListDelete {
+        /// Name of the list
+        name: String,
+    },
     /// Identities seen on two machines at once
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+}
+
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// What to find
+    #[arg(default_value = "", allow_hyphen_values = true)]
+    pub query: String,
+    /// Fields to show, parted by commas
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// Write every device found to a CSV file; - is the standard output
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+    /// Write every device found to a spreadsheet
+    #[arg(long, value_name = "FILE")]
+    pub xlsx: Option<PathBuf>,
+    #[command(flatten)]
+    pub page: PageArgs,
 }
 
 #[derive(Debug, Subcommand)]

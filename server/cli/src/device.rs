@@ -4,6 +4,7 @@ pub mod args;
 mod import;
 mod matches;
 mod sheet;
+mod search;
 
 use chasqui_proto::v1;
 use serde_json::{Value, json};
@@ -143,6 +144,17 @@ pub async fn run(context: &Context, command: DeviceCommand) -> Outcome {
         DeviceCommand::Split { device, reason } => {
             matches::split(&client, screen, device, reason).await?;
         }
+        DeviceCommand::Search(args) => search::search(&client, screen, args).await?,
+        DeviceCommand::Fields => search::fields(&client, screen).await?,
+        DeviceCommand::Silent { days } => search::silent(&client, screen, days).await?,
+        DeviceCommand::ListSave {
+            name,
+            query,
+            shared,
+        } => search::list_save(&client, screen, name, query, shared).await?,
+        DeviceCommand::ListAll => search::list_all(&client, screen).await?,
+        DeviceCommand::ListShow { name } => search::list_show(&client, screen, name).await?,
+        DeviceCommand::ListDelete { name } => search::list_delete(&client, screen, name).await?,
         DeviceCommand::Quarantine(command) => quarantine(&client, screen, command).await?,
     }
     Ok(())

@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod device_facts;
 pub mod device_import;
 pub mod device_match;
+pub mod device_search;
 pub mod ids;
 pub mod knowledge;
 pub mod order;
@@ -16,6 +17,7 @@ pub mod role;
 pub mod search;
 pub mod text;
 pub mod ticket;
+pub mod version;
 
 pub use refusal::{Invalid, Refused};
 pub use text::Text;

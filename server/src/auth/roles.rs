@@ -121,6 +121,14 @@ pub const TABLE: &[Row] = &[
     people("/chasqui.v1.DeviceService/ListDeviceMatches", READERS),
     people("/chasqui.v1.DeviceService/ResolveDeviceMatch", KEEPERS),
     people("/chasqui.v1.DeviceService/SplitDevice", KEEPERS),
+    people("/chasqui.v1.DeviceService/SearchDevices", READERS),
+    people("/chasqui.v1.DeviceService/GetSearchFields", READERS),
+    people("/chasqui.v1.DeviceService/ListSilentDevices", READERS),
+    people("/chasqui.v1.DeviceService/CreateDeviceList", &[Technician, Lead, Coordinator, Administrator]),
+    people("/chasqui.v1.DeviceService/ListDeviceLists", READERS),
+    people("/chasqui.v1.DeviceService/GetDeviceList", READERS),
+    // Another's by a coordinator or administrator alone (the handler).
+    people("/chasqui.v1.DeviceService/DeleteDeviceList", &[Technician, Lead, Coordinator, Administrator]),
 
     device("/chasqui.v1.LinkService/Connect"),
     device("/chasqui.v1.LinkService/SendOutput"),

@@ -6,6 +6,7 @@ mod expire;
 mod match_devices;
 mod prune;
 mod seal;
+mod search;
 
 use std::future::Future;
 use std::time::Duration;
@@ -25,6 +26,8 @@ const SEAL_EVERY: Duration = Duration::from_secs(1);
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 /// How often is looked whether devices that reported are machines known before.
 const MATCH_EVERY: Duration = Duration::from_secs(5);
+/// How often is looked for devices whose search row is missing or of an older make.
+const SEARCH_EVERY: Duration = Duration::from_secs(10);
 /// How often old answers are forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -33,6 +36,7 @@ pub fn start(ctx: &Context) {
     spawn(ctx, "seal", SEAL_EVERY, seal::run);
     spawn(ctx, "expire", EXPIRE_EVERY, expire::run);
     spawn(ctx, "match_devices", MATCH_EVERY, match_devices::run);
+    spawn(ctx, "search", SEARCH_EVERY, search::run);
     spawn(ctx, "prune", PRUNE_EVERY, prune::run);
 }
 
@@ -43,6 +47,7 @@ pub fn start(ctx: &Context) {
 pub async fn once(ctx: &Context) -> Result<(), Failure> {
     expire::run(ctx.clone()).await?;
     match_devices::run(ctx.clone()).await?;
+    search::run(ctx.clone()).await?;
     prune::run(ctx.clone()).await?;
     seal::run(ctx.clone()).await
 }

@@ -7,13 +7,18 @@ mod import;
 mod matching;
 mod merge;
 
+mod list;
+mod search;
+mod silent;
+
 use chasqui_base::clock;
 use chasqui_domain::ids::DeviceId;
 use chasqui_domain::role::Role;
-use chasqui_domain::search;
+use chasqui_domain::search::fold;
 use chasqui_proto::error::{bad_field, status};
 use chasqui_proto::v1::device_service_server::DeviceService;
 use chasqui_proto::v1::{
+    self,
     AdministrativeFacts, Device, GetDeviceRequest, GetDeviceResponse, GoodbyeReason,
     ImportAdministrativeFactsRequest, ImportAdministrativeFactsResponse, ListDeviceMatchesRequest,
     ListDeviceMatchesResponse, ListDevicesRequest, ListDevicesResponse, ListQuarantineRequest,
@@ -57,7 +62,7 @@ impl DeviceService for Service {
         let after = page
             .after_parts::<2>()?
             .map(|[host, id]| (host.to_owned(), id.to_owned()));
-        let folded = search::fold(&request.text);
+        let folded = fold(&request.text);
         let limit = page.limit();
         let mut rows = self
             .0
@@ -269,6 +274,55 @@ impl DeviceService for Service {
         Ok(Response::new(ResolveQuarantineResponse {
             device: Some(encode(ctx, &found)),
         }))
+    }
+
+    async fn search_devices(
+        &self,
+        request: Request<v1::SearchDevicesRequest>,
+    ) -> Result<Response<v1::SearchDevicesResponse>, Status> {
+        search::search(&self.0, request).await
+    }
+
+    async fn get_search_fields(
+        &self,
+        _: Request<v1::GetSearchFieldsRequest>,
+    ) -> Result<Response<v1::GetSearchFieldsResponse>, Status> {
+        Ok(Response::new(search::fields()))
+    }
+
+    async fn list_silent_devices(
+        &self,
+        request: Request<v1::ListSilentDevicesRequest>,
+    ) -> Result<Response<v1::ListSilentDevicesResponse>, Status> {
+        silent::list(&self.0, request).await
+    }
+
+    async fn create_device_list(
+        &self,
+        request: Request<v1::CreateDeviceListRequest>,
+    ) -> Result<Response<v1::CreateDeviceListResponse>, Status> {
+        list::create(&self.0, request).await
+    }
+
+    async fn list_device_lists(
+        &self,
+        request: Request<v1::ListDeviceListsRequest>,
+    ) -> Result<Response<v1::ListDeviceListsResponse>, Status> {
+        list::visible(&self.0, request).await
+    }
+
+    async fn get_device_list(
+        &self,
+        request: Request<v1::GetDeviceListRequest>,
+    ) -> Result<Response<v1::GetDeviceListResponse>, Status> {
+        list::get(&self.0, request).await
+    }
+
+    async fn delete_device_list(
+        &self,
+        request: Request<v1::DeleteDeviceListRequest>,
+    ) -> Result<Response<v1::DeleteDeviceListResponse>, Status> {
+        list::delete(&self.0, request).await
     }
 }
 

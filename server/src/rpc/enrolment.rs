@@ -210,6 +210,7 @@ impl Attempt {
                 (self.fresh_id, "device.enrolled")
             }
         };
+        super::inventory::search_row::refresh(tx, &id.to_string())?;
         let issued = issue(
             tx,
             ctx,

@@ -2,6 +2,7 @@
 //! it is asked only for content nobody has reported yet. What changes by the minute travels apart and has no history.
 
 mod columns;
+pub(crate) mod search_row;
 mod terms;
 
 use std::collections::BTreeMap;
@@ -266,6 +267,7 @@ fn record(
     {
         columns::refresh(tx, device_id, now_ms)?;
     }
+    search_row::refresh(tx, device_id)?;
     Ok(())
 }
 

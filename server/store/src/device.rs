@@ -496,7 +496,8 @@ pub fn search_key(host_name: &str, plate: &str, model: &str) -> String {
     search::fold(&format!("{host_name} {plate} {model}"))
 }
 
-fn read(row: &Row<'_>) -> Result<Device, StoreError> {
+/// A device from the first columns of a row, in the order of [`DEVICE_GET`].
+pub(crate) fn read(row: &Row<'_>) -> Result<Device, StoreError> {
     Ok(Device {
         id: row.get(0)?,
         fingerprint: row.get(1)?,

@@ -154,6 +154,24 @@ pub fn sections(tx: &mut Tx, device_id: &str) -> Result<Vec<DeviceSection>, Stor
 }
 
 sql!(
+    SECTIONS_FOR_SEARCH,
+    "SELECT s.kind, c.facts FROM device_sections s JOIN section_contents c ON c.digest = s.digest \
+    WHERE s.device_id = $1 AND s.kind IN ('hardware', 'cpu', 'memory', 'disks', 'operating_system', 'firmware', \
+    'disk_health', 'storage', 'displays', 'batteries', 'security', 'updates', 'directory', 'identity', 'network', \
+    'accounts', 'printers') ORDER BY s.kind"
+);
+
+/// Kind and facts of what a device shows now and is searched by; the long sections stay where they are.
+pub fn sections_for_search(
+    tx: &mut Tx,
+    device_id: &str,
+) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    tx.query(&SECTIONS_FOR_SEARCH, params![device_id], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
+}
+
+sql!(
     SECTIONS_AT,
     "SELECT h.kind, h.digest, c.facts, h.provenance, h.from_ms FROM device_section_history h \
     JOIN section_contents c ON c.digest = h.digest \

@@ -8,6 +8,8 @@ pub mod attempt;
 pub mod backup;
 mod catalogue;
 pub mod device;
+pub mod device_list;
+pub mod device_search;
 pub mod device_match;
 pub mod device_term;
 mod engine;

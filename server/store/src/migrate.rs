@@ -29,6 +29,8 @@ macro_rules! migration {
 const MIGRATIONS: &[Migration] = &[
     migration!(1, "0001_foundation"),
     migration!(2, "0002_device_terms"),
+    migration!(3, "0003_software_lists"),
+    migration!(4, "0004_device_search"),
     migration!(5, "0005_device_administration"),
 ];
 

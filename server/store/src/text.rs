@@ -19,14 +19,18 @@ pub(crate) fn contains(folded: &str) -> String {
     if folded.is_empty() {
         return String::new();
     }
-    let mut pattern = String::from("%");
+    format!("%{}%", exactly(folded))
+}
+
+/// A LIKE pattern (`ESCAPE '!'`) for keys that are this text.
+pub(crate) fn exactly(folded: &str) -> String {
+    let mut pattern = String::with_capacity(folded.len() + 2);
     for ch in folded.chars() {
         if matches!(ch, '%' | '_' | '!') {
             pattern.push('!');
         }
         pattern.push(ch);
     }
-    pattern.push('%');
     pattern
 }
 
@@ -38,6 +42,7 @@ mod tests {
     fn what_people_type_is_no_pattern() {
         assert_eq!(contains("50%_x!"), "%50!%!_x!!%");
         assert_eq!(contains(""), "");
+        assert_eq!(exactly("a_b"), "a!_b");
         assert_eq!(choice(["a", "b"].into_iter()), ",a,b,");
         assert_eq!(choice([].into_iter()), "");
     }

@@ -14,6 +14,7 @@ mod world;
 mod decision;
 mod device_facts;
 mod device_match;
+mod device_search;
 mod inventory;
 mod log;
 mod order;

@@ -102,6 +102,7 @@ pub fn write_checked(
         return Ok(());
     }
     device::set_facts(tx, device, facts, now_ms)?;
+    super::super::inventory::search_row::refresh(tx, &device.id)?;
     let (data, personal) = record(&changes, device.facts_version.saturating_add(1));
     let id: DeviceId = check::id("device_id", &device.id)?;
     append(

@@ -234,6 +234,9 @@ async fn register(
             auth::check_standing(device.id, &standing, &device.fingerprint)?;
             let found = device_rpc::get(tx, device.id)?;
             device::hello(tx, &found, &said, now_ms)?;
+            if found.host_name != said.host_name || found.agent_version != said.agent_version {
+                crate::rpc::inventory::search_row::refresh(tx, &found.id)?;
+            }
             record(tx, &found, &said, now_ms)?;
             Ok::<_, Failure>(meta::epoch(tx)?)
         })

@@ -1,0 +1,106 @@
+-- One narrow row a device for searching: facts as typed columns, taken out of sections when they change. NULL is what was
+-- not observed. Texts are folded. Days count from 1970-01-01; sizes are bytes; flags are 0 and 1.
+-- ordinal: a small whole number, so that what a condition finds travels and is combined as a set.
+-- sections: the kinds of sections that were read, one bit each by their number; NOT of a term asks it.
+CREATE TABLE device_search (
+    ordinal BIGINT NOT NULL PRIMARY KEY,
+    device_id TEXT COLLATE "C" NOT NULL UNIQUE REFERENCES devices (id),
+    extractor BIGINT NOT NULL,
+    host_name TEXT COLLATE "C" NOT NULL,
+    sections BIGINT NOT NULL,
+    words TEXT COLLATE "C" NOT NULL,
+    host_key TEXT COLLATE "C" NOT NULL,
+    plate_key TEXT COLLATE "C",
+    dependency_key TEXT COLLATE "C",
+    responsible_key TEXT COLLATE "C",
+    manufacturer_key TEXT COLLATE "C",
+    model_key TEXT COLLATE "C",
+    chassis TEXT COLLATE "C",
+    virtualization TEXT COLLATE "C",
+    firmware_version TEXT COLLATE "C",
+    cpu_key TEXT COLLATE "C",
+    architecture TEXT COLLATE "C",
+    disk_kind TEXT COLLATE "C",
+    os_key TEXT COLLATE "C",
+    os_family TEXT COLLATE "C",
+    os_version TEXT COLLATE "C",
+    kernel TEXT COLLATE "C",
+    secure_boot TEXT COLLATE "C",
+    tpm_version TEXT COLLATE "C",
+    antivirus_key TEXT COLLATE "C",
+    domain_key TEXT COLLATE "C",
+    software_digest TEXT COLLATE "C",
+    agent_version TEXT COLLATE "C",
+    purchase_day BIGINT,
+    firmware_day BIGINT,
+    uefi BIGINT,
+    sockets BIGINT,
+    cores BIGINT,
+    threads BIGINT,
+    cpu_mhz BIGINT,
+    ram_bytes BIGINT,
+    ram_installed BIGINT,
+    ram_free_slots BIGINT,
+    ram_max_bytes BIGINT,
+    disk_bytes BIGINT,
+    disks BIGINT,
+    disk_failing BIGINT,
+    disk_used_percent BIGINT,
+    encrypted BIGINT,
+    os_installed_day BIGINT,
+    monitors BIGINT,
+    battery_percent BIGINT,
+    updates BIGINT,
+    security_updates BIGINT,
+    reboot BIGINT,
+    lists_day BIGINT,
+    antivirus_on BIGINT,
+    antivirus_day BIGINT,
+    firewall BIGINT,
+    programs BIGINT
+);
+CREATE INDEX device_search_host ON device_search (host_name, device_id, ordinal);
+CREATE INDEX device_search_host_key ON device_search (host_key, ordinal);
+CREATE INDEX device_search_words ON device_search (words, ordinal);
+CREATE INDEX device_search_extractor ON device_search (extractor, ordinal);
+CREATE INDEX device_search_plate_key ON device_search (plate_key, ordinal);
+CREATE INDEX device_search_dependency_key ON device_search (dependency_key, ordinal);
+CREATE INDEX device_search_responsible_key ON device_search (responsible_key, ordinal);
+CREATE INDEX device_search_model_key ON device_search (model_key, ordinal);
+CREATE INDEX device_search_manufacturer_key ON device_search (manufacturer_key, ordinal);
+CREATE INDEX device_search_cpu_key ON device_search (cpu_key, ordinal);
+CREATE INDEX device_search_os_key ON device_search (os_key, ordinal);
+CREATE INDEX device_search_os_version ON device_search (os_version, ordinal);
+CREATE INDEX device_search_kernel ON device_search (kernel, ordinal);
+CREATE INDEX device_search_agent_version ON device_search (agent_version, ordinal);
+CREATE INDEX device_search_disk_kind ON device_search (disk_kind, ordinal);
+CREATE INDEX device_search_ram_bytes ON device_search (ram_bytes, ordinal);
+CREATE INDEX device_search_cores ON device_search (cores, ordinal);
+CREATE INDEX device_search_disk_bytes ON device_search (disk_bytes, ordinal);
+CREATE INDEX device_search_purchase_day ON device_search (purchase_day, ordinal);
+CREATE INDEX device_search_battery_percent ON device_search (battery_percent, ordinal);
+CREATE INDEX device_search_updates ON device_search (updates, ordinal);
+CREATE INDEX device_search_antivirus_day ON device_search (antivirus_day, ordinal);
+CREATE INDEX device_search_firmware_day ON device_search (firmware_day, ordinal);
+CREATE INDEX device_search_programs ON device_search (programs, ordinal);
+CREATE INDEX device_search_software_digest ON device_search (software_digest, ordinal);
+
+ALTER TABLE devices ADD COLUMN search_ordinal BIGINT;
+CREATE INDEX devices_search_seen ON devices (last_seen_at_ms, search_ordinal);
+CREATE INDEX devices_search_enrolled ON devices (enrolled_at_ms, search_ordinal);
+CREATE INDEX devices_search_state ON devices (state, search_ordinal);
+CREATE INDEX devices_search_none ON devices (id) WHERE search_ordinal IS NULL;
+
+CREATE INDEX programs_search ON programs (name_key, version, source, id);
+CREATE INDEX software_lists_search_base ON software_lists (base_id);
+
+-- Queries that people saved.
+CREATE TABLE device_lists (
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    name TEXT COLLATE "C" NOT NULL,
+    name_key TEXT COLLATE "C" NOT NULL UNIQUE,
+    query TEXT COLLATE "C" NOT NULL,
+    owner_id TEXT COLLATE "C" NOT NULL,
+    shared BIGINT NOT NULL,
+    created_at_ms BIGINT NOT NULL
+);
