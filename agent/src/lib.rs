@@ -15,6 +15,7 @@ pub mod inventory;
 pub mod journal;
 pub mod link;
 pub mod observe;
+pub mod section_base;
 pub mod outbox;
 pub mod output;
 pub mod policy;

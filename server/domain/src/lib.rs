@@ -5,6 +5,8 @@
 
 pub mod calendar;
 pub mod ids;
+pub mod inventory_change;
+pub mod inventory_swap;
 pub mod knowledge;
 pub mod order;
 pub mod refusal;

@@ -5,6 +5,7 @@
 mod expire;
 mod prune;
 mod seal;
+pub mod sweep;
 
 use std::future::Future;
 use std::time::Duration;
@@ -25,11 +26,15 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 /// How often old answers are forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
+/// How often inventory that nothing refers to is swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+
 /// Starts every job. They end when the coordinator stops, after what they hold.
 pub fn start(ctx: &Context) {
     spawn(ctx, "seal", SEAL_EVERY, seal::run);
     spawn(ctx, "expire", EXPIRE_EVERY, expire::run);
     spawn(ctx, "prune", PRUNE_EVERY, prune::run);
+    spawn(ctx, "sweep", SWEEP_EVERY, sweep::run);
 }
 
 /// One round of every job, without a lease, for tests and for the last seal before stopping.
@@ -39,6 +44,7 @@ pub fn start(ctx: &Context) {
 pub async fn once(ctx: &Context) -> Result<(), Failure> {
     expire::run(ctx.clone()).await?;
     prune::run(ctx.clone()).await?;
+    sweep::run(ctx.clone()).await?;
     seal::run(ctx.clone()).await
 }
 

@@ -117,6 +117,26 @@ pub fn acknowledge(
     Ok(tx.execute(&ACKNOWLEDGE, params![id, now_ms, person_id, reason])? > 0)
 }
 
+sql!(
+    LEFT_ELSEWHERE,
+    "SELECT device_id FROM inventory_alarms WHERE part = $1 AND serial = $2 AND happened = 'left' \
+    AND device_id <> $3 ORDER BY id DESC LIMIT 1"
+);
+
+/// The machine that a part left last, other than this one.
+///
+/// # Errors
+/// As [`Tx::query_opt`].
+pub fn left_elsewhere(
+    tx: &mut Tx,
+    (part, serial): (&str, &str),
+    device_id: &str,
+) -> Result<Option<String>, StoreError> {
+    tx.query_opt(&LEFT_ELSEWHERE, params![part, serial, device_id], |row| {
+        row.get(0)
+    })
+}
+
 fn alarm(row: &crate::Row<'_>) -> Result<Alarm, StoreError> {
     Ok(Alarm {
         id: row.get(0)?,

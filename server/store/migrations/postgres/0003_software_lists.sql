@@ -53,3 +53,4 @@ CREATE TABLE inventory_alarms (
 );
 CREATE INDEX inventory_alarms_device ON inventory_alarms (device_id, id);
 CREATE INDEX inventory_alarms_open ON inventory_alarms (id) WHERE acknowledged_at_ms IS NULL;
+CREATE INDEX inventory_alarms_serial ON inventory_alarms (part, serial, id);
