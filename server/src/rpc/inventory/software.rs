@@ -9,7 +9,7 @@ use chasqui_store::software::{self, Program};
 use chasqui_store::{StoreError, Tx};
 use prost::Message;
 use sha2::{Digest, Sha256};
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::error::Failure;
 
