@@ -340,15 +340,36 @@ mod tests {
             before: "\"111\"".into(),
             after: "\"222\"".into(),
         };
-        let es = table(&Screen::plain(Lang::Es), std::slice::from_ref(&change), 3, true);
-        for word in ["Memoria", "cambió", "DIMM A1", "serie", "111", "222", "no se muestran: 3"] {
+        let es = table(
+            &Screen::plain(Lang::Es),
+            std::slice::from_ref(&change),
+            3,
+            true,
+        );
+        for word in [
+            "Memoria",
+            "cambió",
+            "DIMM A1",
+            "serie",
+            "111",
+            "222",
+            "no se muestran: 3",
+        ] {
             assert!(es.contains(word), "{word}: {es}");
         }
-        let en = table(&Screen::plain(Lang::En), std::slice::from_ref(&change), 0, false);
+        let en = table(
+            &Screen::plain(Lang::En),
+            std::slice::from_ref(&change),
+            0,
+            false,
+        );
         for word in ["Memory", "changed", "serial", "AFTER"] {
             assert!(en.contains(word), "{word}: {en}");
         }
         let value = change_json(&change);
-        assert_eq!((&value["kind"], &value["before"]), (&json!("changed"), &json!("111")));
+        assert_eq!(
+            (&value["kind"], &value["before"]),
+            (&json!("changed"), &json!("111"))
+        );
     }
 }

@@ -397,7 +397,8 @@ mod tests {
 
     #[test]
     fn cases() {
-        let module = |slot: &str, serial: &str| json!({"slot": slot, "serial": serial, "size_bytes": 8});
+        let module =
+            |slot: &str, serial: &str| json!({"slot": slot, "serial": serial, "size_bytes": 8});
         let memory = |modules: Vec<Value>| json!({"modules": modules, "slots": 2});
         // Another module in the slot: the serial changed, nothing was added or removed.
         let one = memory(vec![module("A1", "111"), module("A2", "222")]);
@@ -419,13 +420,22 @@ mod tests {
         let gone = diff("memory", &one, &[], &none, &["memory.modules"]);
         assert!(gone.iter().all(|c| c.kind == Kind::Unreadable), "{gone:?}");
         let back = diff("memory", &none, &["memory.modules"], &one, &[]);
-        assert!(back.iter().all(|c| c.kind == Kind::ReadableAgain), "{back:?}");
+        assert!(
+            back.iter().all(|c| c.kind == Kind::ReadableAgain),
+            "{back:?}"
+        );
         // The same by the table all of it comes from.
         let gone = diff("memory", &one, &[], &none, &["memory.smbios"]);
         assert!(gone.iter().all(|c| c.kind == Kind::Unreadable), "{gone:?}");
         // Nothing of the section could be read.
         assert_eq!(
-            told(&diff("memory", &one, &[], &Value::Null, &["memory.meminfo"])),
+            told(&diff(
+                "memory",
+                &one,
+                &[],
+                &Value::Null,
+                &["memory.meminfo"]
+            )),
             [(Kind::Unreadable, "", "")]
         );
         // One field of one item, said by the item's name, and by the field over all items.
@@ -435,7 +445,13 @@ mod tests {
         };
         for group in ["disks.disks.sda", "disks.disks"] {
             assert_eq!(
-                told(&diff("disks", &disks(Some("x")), &[], &disks(None), &[group])),
+                told(&diff(
+                    "disks",
+                    &disks(Some("x")),
+                    &[],
+                    &disks(None),
+                    &[group]
+                )),
                 [
                     (Kind::Unreadable, "disks.kind", "sda"),
                     (Kind::Unreadable, "disks.serial", "sda")
@@ -447,7 +463,10 @@ mod tests {
         let b = json!({"disks": [{"name": "sda", "serial": "2"}, {"name": "sdb", "serial": "1"}]});
         assert_eq!(
             told(&diff("disks", &a, &[], &b, &[])),
-            [(Kind::Changed, "disks.name", "sda"), (Kind::Changed, "disks.name", "sdb")]
+            [
+                (Kind::Changed, "disks.name", "sda"),
+                (Kind::Changed, "disks.name", "sdb")
+            ]
         );
         // Programs: a new version is one change; two versions side by side stay apart.
         let program = |name: &str, version: &str| json!({"source": "dpkg", "name": name, "architecture": "amd64", "version": version});
@@ -456,7 +475,10 @@ mod tests {
         let found = diff("software", &old, &[], &new, &[]);
         assert_eq!(
             told(&found),
-            [(Kind::Added, "items", "zsh"), (Kind::Changed, "items.version", "kernel")]
+            [
+                (Kind::Added, "items", "zsh"),
+                (Kind::Changed, "items.version", "kernel")
+            ]
         );
         assert_eq!(
             (found[1].before.clone(), found[1].after.clone()),

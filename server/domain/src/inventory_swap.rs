@@ -174,7 +174,14 @@ mod tests {
         let left = |text: &str| (vec![text.to_owned()], vec![]);
         // (what happens, section, before, after, unread after, expected)
         let cases = [
-            ("nothing", "memory", two.clone(), two.clone(), vec![], none.clone()),
+            (
+                "nothing",
+                "memory",
+                two.clone(),
+                two.clone(),
+                vec![],
+                none.clone(),
+            ),
             (
                 "modules change slots",
                 "memory",
@@ -210,9 +217,30 @@ mod tests {
                 vec![],
                 none.clone(),
             ),
-            ("the list is not read", "memory", two.clone(), json!({"modules": []}), vec!["memory.modules"], none.clone()),
-            ("SMBIOS is not read", "memory", two.clone(), json!({"modules": []}), vec!["memory.smbios"], none.clone()),
-            ("the section is not read", "memory", two.clone(), Value::Null, vec!["memory"], none.clone()),
+            (
+                "the list is not read",
+                "memory",
+                two.clone(),
+                json!({"modules": []}),
+                vec!["memory.modules"],
+                none.clone(),
+            ),
+            (
+                "SMBIOS is not read",
+                "memory",
+                two.clone(),
+                json!({"modules": []}),
+                vec!["memory.smbios"],
+                none.clone(),
+            ),
+            (
+                "the section is not read",
+                "memory",
+                two.clone(),
+                Value::Null,
+                vec!["memory"],
+                none.clone(),
+            ),
             (
                 "another group is not read",
                 "memory",
@@ -269,7 +297,14 @@ mod tests {
                 vec![],
                 left("battery B high"),
             ),
-            ("a section without parts", "cpu", json!({"cpus": [1]}), json!({}), vec![], none),
+            (
+                "a section without parts",
+                "cpu",
+                json!({"cpus": [1]}),
+                json!({}),
+                vec![],
+                none,
+            ),
         ];
         for (what, section, before, after, unread, expected) in cases {
             assert_eq!(run(section, &before, &after, &unread), expected, "{what}");

@@ -419,8 +419,8 @@ impl v1::inventory_service_server::InventoryService for Service {
                     None => store::volatile(tx, &device_id)?,
                     Some(_) => None,
                 };
-                let volatile = volatile
-                    .and_then(|bytes| v1::VolatileFacts::decode(bytes.as_slice()).ok());
+                let volatile =
+                    volatile.and_then(|bytes| v1::VolatileFacts::decode(bytes.as_slice()).ok());
                 Ok(v1::GetInventoryResponse {
                     device_id,
                     sections,

@@ -57,7 +57,9 @@ fn whole(tx: &mut Tx, kind: &str, digest: &str, facts: Vec<u8>) -> Result<Vec<u8
         return Ok(facts);
     }
     software::read(tx, digest)?.ok_or_else(|| {
-        StoreError::Corrupt(format!("the software list {digest} is referred to but not there"))
+        StoreError::Corrupt(format!(
+            "the software list {digest} is referred to but not there"
+        ))
     })
 }
 

@@ -59,7 +59,10 @@ fn is_ordered(programs: &[Program]) -> bool {
         .all(|pair| matches!(pair, [one, two] if one.key() < two.key()))
 }
 
-sql!(LIST, "SELECT id, base_id FROM software_lists WHERE digest = $1");
+sql!(
+    LIST,
+    "SELECT id, base_id FROM software_lists WHERE digest = $1"
+);
 sql!(
     INSERT_LIST,
     "INSERT INTO software_lists (digest, base_id, item_count, shell) VALUES ($1, $2, $3, $4) RETURNING id"
@@ -183,8 +186,9 @@ fn base_for(
     }
     let mut votes: BTreeMap<i64, usize> = BTreeMap::new();
     for digest in wanted.keys().take(SAMPLES) {
-        let lists: Vec<i64> =
-            tx.query(&WHOLE_WITH, params![digest, LISTS_PER_SAMPLE], |row| row.get(0))?;
+        let lists: Vec<i64> = tx.query(&WHOLE_WITH, params![digest, LISTS_PER_SAMPLE], |row| {
+            row.get(0)
+        })?;
         for id in lists {
             *votes.entry(id).or_default() += 1;
         }

@@ -13,6 +13,8 @@ mod world;
 
 mod decision;
 mod inventory;
+mod inventory_history;
+mod inventory_lists;
 mod log;
 mod order;
 mod papers;
