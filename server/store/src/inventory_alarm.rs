@@ -63,7 +63,7 @@ sql!(
     LIST,
     "SELECT id, device_id, other_device_id, part, serial, name, happened, level, at_ms, acknowledged_at_ms, \
     acknowledged_by, reason FROM inventory_alarms WHERE (CAST($1 AS TEXT) IS NULL OR device_id = $1) \
-    AND ($2 = 1 OR acknowledged_at_ms IS NULL) AND (CAST($3 AS TEXT) IS NULL OR id < $3) ORDER BY id DESC LIMIT $4"
+    AND (CAST($2 AS BIGINT) = 1 OR acknowledged_at_ms IS NULL) AND (CAST($3 AS TEXT) IS NULL OR id < $3) ORDER BY id DESC LIMIT $4"
 );
 
 /// Alarms, newest first: of one device or of all, open ones alone or also those that were explained, after an id.
