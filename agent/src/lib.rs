@@ -20,6 +20,7 @@ pub mod output;
 pub mod policy;
 pub mod proxy;
 pub mod run;
+pub mod section_base;
 pub mod status;
 pub mod text;
 pub mod tls;

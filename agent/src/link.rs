@@ -37,7 +37,12 @@ use crate::status::{Link, Problem};
 use crate::tls;
 
 /// Optional parts of the protocol this agent speaks.
-pub const CAPABILITIES: [&str; 3] = ["orders.v1", "inventory.v1", "output.v1"];
+pub const CAPABILITIES: [&str; 4] = [
+    "orders.v1",
+    "inventory.v1",
+    "inventory.difference.v1",
+    "output.v1",
+];
 
 const DEFAULT_CAP: Duration = Duration::from_secs(60);
 const FIRST_WAIT: Duration = Duration::from_millis(500);

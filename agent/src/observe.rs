@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 
 use crate::agent::Agent;
 use crate::inventory::{self, Inventory, Source};
+use crate::section_base::SectionBase;
 use crate::status::Problem;
 
 const CHILD_LIMIT: Duration = Duration::from_secs(180);
@@ -23,6 +24,8 @@ const CHILD_END: Duration = Duration::from_secs(5);
 const MAX_CHILD_OUTPUT: u64 = 80 * 1024 * 1024;
 /// Most bytes of sections in one call.
 const MAX_REPORT: usize = 12 * 1024 * 1024;
+/// The coordinator cannot use a difference.
+const WHOLE_PLEASE: [&str; 2] = ["SECTION_BASE_UNKNOWN", "SECTION_DIFFERENCE_MISMATCH"];
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the hidden command `collect-child` does: observes and prints the length (8 bytes, big endian) and the encoded
@@ -139,15 +142,21 @@ pub async fn report(
             .collect(),
         volatile: Some(inventory.volatile),
     };
-    let wanted = call(client.offer_inventory(offer)).await?.wanted;
+    let v1::OfferInventoryResponse { wanted, bases } = call(client.offer_inventory(offer)).await?;
     let mut sent = 0;
     let mut batch: Vec<v1::Section> = Vec::new();
     let mut size = 0usize;
+    let base = SectionBase::of(&agent.config.state_dir);
     for section in inventory
         .sections
         .into_iter()
         .filter(|section| wanted.contains(&section.kind))
     {
+        if section.kind() == v1::SectionKind::Software {
+            send_list(client, &base, section, &bases).await?;
+            sent += 1;
+            continue;
+        }
         if !batch.is_empty() && size + section.facts.len() > MAX_REPORT {
             send(client, std::mem::take(&mut batch)).await?;
             size = 0;
@@ -162,6 +171,39 @@ pub async fn report(
     Ok(sent)
 }
 
+/// Sends a long list as the difference to the one that both sides hold, where there is one and it is smaller; whole when
+/// not, and also, once, when the coordinator cannot use the difference.
+async fn send_list(
+    client: &mut LinkServiceClient<Channel>,
+    base: &SectionBase,
+    section: v1::Section,
+    held: &[v1::SectionBase],
+) -> Result<(), Problem> {
+    let held = held.iter().find(|held| held.kind == section.kind);
+    let difference = held.and_then(|held| base.difference(&section, &held.digest));
+    if let Some(difference) = difference {
+        let request = v1::ReportInventoryRequest {
+            request_id: clock::new_id().to_string(),
+            sections: Vec::new(),
+            differences: vec![difference],
+        };
+        match call(client.report_inventory(request)).await {
+            Ok(_) => {
+                base.keep(&section);
+                return Ok(());
+            }
+            Err(problem) if WHOLE_PLEASE.contains(&problem.code.as_str()) => {
+                tracing::info!(code = problem.code, "the section is sent whole");
+                base.forget();
+            }
+            Err(problem) => return Err(problem),
+        }
+    }
+    send(client, vec![section.clone()]).await?;
+    base.keep(&section);
+    Ok(())
+}
+
 async fn send(
     client: &mut LinkServiceClient<Channel>,
     sections: Vec<v1::Section>,
@@ -169,6 +211,7 @@ async fn send(
     let request = v1::ReportInventoryRequest {
         request_id: clock::new_id().to_string(),
         sections,
+        differences: Vec::new(),
     };
     call(client.report_inventory(request)).await.map(|_| ())
 }

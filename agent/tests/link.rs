@@ -256,6 +256,81 @@ fn inventory_is_offered_and_only_what_is_wanted_is_sent() {
     );
 }
 
+fn installed(root: &std::path::Path, count: usize, newer: usize) {
+    let status: String = (0..count)
+        .map(|n| {
+            let version = if n < newer { 2 } else { 1 };
+            format!(
+                "Package: program-{n:04}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}.0\n\n"
+            )
+        })
+        .collect();
+    let folder = root.join("var/lib/dpkg");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("status"), status).unwrap();
+}
+
+#[test]
+fn a_list_that_changed_a_little_travels_as_a_difference_and_whole_when_that_is_refused() {
+    let root = tempfile::TempDir::new().unwrap();
+    installed(root.path(), 500, 0);
+    let coordinator = Coordinator::start(Organisation::new());
+    coordinator.book().wants = vec![SectionKind::Software.into()];
+    let mut machine = Machine::new(&coordinator);
+    for (name, value) in [
+        ("CHASQUI_AGENT_INVENTORY_EVERY_MS", "300"),
+        ("CHASQUI_AGENT_FACTS_ROOT", root.path().to_str().unwrap()),
+    ] {
+        machine.env.push((name.into(), value.into()));
+    }
+    machine.enrol();
+    let _agent = machine.run();
+    // A coordinator that names no base gets the list whole.
+    let whole = until("the whole list", || coordinator.book().sections.pop());
+    assert!(coordinator.book().differences.is_empty());
+    let held = |section: &chasqui_proto::v1::Section| chasqui_proto::v1::SectionBase {
+        kind: SectionKind::Software.into(),
+        digest: section.digest.clone(),
+    };
+    coordinator.book().bases = vec![held(&whole)];
+    installed(root.path(), 500, 5);
+    let difference = until("a difference", || {
+        let found = coordinator.book().differences.pop();
+        found.filter(|found| found.added.len() == 5)
+    });
+    assert_eq!(difference.base_digest, whole.digest);
+    let old = chasqui_base::item_list::split(&whole.facts, 8).unwrap();
+    let items = chasqui_base::item_list::apply(
+        &old.items,
+        &difference.removed,
+        &difference.added_at,
+        &difference.added,
+    )
+    .unwrap();
+    let new = chasqui_base::item_list::join(&difference.shell, &items).unwrap();
+    let section = difference.section.unwrap();
+    assert!(section.facts.is_empty());
+    assert_eq!(
+        <sha2::Sha256 as sha2::Digest>::digest(&new).as_slice(),
+        &section.digest[..]
+    );
+    // Refused: it goes whole in the same report, and the agent does not insist.
+    {
+        let mut book = coordinator.book();
+        book.bases = vec![held(&section)];
+        book.refuse_differences = Some("SECTION_BASE_UNKNOWN");
+        book.sections.clear();
+        book.differences.clear();
+    }
+    installed(root.path(), 500, 7);
+    let sent = until("the whole list again", || {
+        let found = coordinator.book().sections.pop();
+        found.filter(|found| found.digest != section.digest)
+    });
+    assert!(!sent.facts.is_empty());
+    assert_eq!(coordinator.book().differences.len(), 1);
+}
+
 #[test]
 fn roots_follow_each_other_and_nothing_goes_back() {
     let coordinator = Coordinator::start(Organisation::new());

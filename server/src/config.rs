@@ -146,6 +146,8 @@ pub struct DevicesConfig {
     pub reconnect_cap_seconds: u32,
     /// How often waiting orders are looked for, seconds: 1 to 3,600.
     pub sweep_seconds: u32,
+    /// How long is kept what a machine's inventory was before, days: 1 to 36,500.
+    pub history_days: u32,
 }
 
 /// `[log]`
@@ -189,6 +191,7 @@ impl Default for DevicesConfig {
             inventory_seconds: 4 * 3600,
             reconnect_cap_seconds: 300,
             sweep_seconds: 30,
+            history_days: 730,
         }
     }
 }
@@ -379,6 +382,7 @@ impl Config {
                 3_600,
             ),
             ("devices.sweep_seconds", d.sweep_seconds.into(), 1, 3_600),
+            ("devices.history_days", d.history_days.into(), 1, 36_500),
         ] {
             if !(least..=most).contains(&value) {
                 return invalid(key, format!("{value} is outside {least} to {most}"));

@@ -362,6 +362,7 @@ async fn an_inventory_that_is_none_is_not_stored() {
         link.report_inventory(ReportInventoryRequest {
             request_id: clock::new_id().to_string(),
             sections,
+            differences: vec![],
         })
         .await
         .map(|_| ())
@@ -374,6 +375,7 @@ async fn an_inventory_that_is_none_is_not_stored() {
             .get_inventory(GetInventoryRequest {
                 device_id: world.mine.device_id.clone(),
                 kinds: Vec::new(),
+                at_ms: None,
             })
             .await
             .unwrap()

@@ -113,6 +113,7 @@ async fn inventory(fleet: &TestFleet, device_id: &str) -> GetInventoryResponse {
             .get_inventory(GetInventoryRequest {
                 device_id: device_id.to_owned(),
                 kinds: Vec::new(),
+                at_ms: None,
             })
             .await?
             .into_inner();

@@ -591,6 +591,7 @@ async fn an_inventory_that_a_crash_interrupts_comes_again() {
         let request = GetInventoryRequest {
             device_id: world.agent.device_id.clone(),
             kinds: Vec::new(),
+            at_ms: None,
         };
         wait_until("the inventory", PATIENCE, async || {
             let answer = world.fleet.technician.inventory();

@@ -375,6 +375,10 @@ pub struct Book {
     pub offers: usize,
     pub sections: Vec<v1::Section>,
     pub wants: Vec<i32>,
+    pub bases: Vec<v1::SectionBase>,
+    pub differences: Vec<v1::SectionDifference>,
+    /// With this reason a difference is refused.
+    pub refuse_differences: Option<&'static str>,
     pub enrolments: BTreeMap<String, String>,
     pub device_keys: Vec<Vec<u8>>,
     pub renewals: usize,
@@ -664,6 +668,7 @@ impl LinkService for Service {
         book.offers += 1;
         Ok(Response::new(v1::OfferInventoryResponse {
             wanted: book.wants.clone(),
+            bases: book.bases.clone(),
         }))
     }
 
@@ -671,7 +676,19 @@ impl LinkService for Service {
         &self,
         request: Request<v1::ReportInventoryRequest>,
     ) -> Result<Response<v1::ReportInventoryResponse>, Status> {
-        self.book().sections.extend(request.into_inner().sections);
+        let request = request.into_inner();
+        let mut book = self.book();
+        book.differences.extend(request.differences.clone());
+        if let (Some(reason), false) = (&book.refuse_differences, request.differences.is_empty()) {
+            return Err(chasqui_proto::error::status(
+                tonic::Code::FailedPrecondition,
+                reason,
+                "send it whole",
+                &[],
+            ));
+        }
+        book.sections.extend(request.sections);
+        drop(book);
         Ok(Response::new(v1::ReportInventoryResponse {}))
     }
 

@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod durable;
 pub mod fault;
+pub mod item_list;
 pub mod text;
 pub mod version;
 

@@ -301,6 +301,51 @@ pub enum DeviceCommand {
         /// Name of the list
         name: String,
     },
+    /// Show what changed of a device and when
+    History {
+        /// Id, host name or plate
+        device: String,
+        /// Only the last so much time, for example 12h, 30d
+        #[arg(long = "since", value_name = "TIME", value_parser = crate::input::span)]
+        since_ms: Option<i64>,
+        /// Only this section, as --json names it: memory, disks, software; may be given more than once
+        #[arg(long = "section", value_name = "NAME", value_parser = crate::history::section)]
+        sections: Vec<i32>,
+        #[command(flatten)]
+        page: PageArgs,
+    },
+    /// Compare two moments of a device, or two devices
+    Diff {
+        /// Id, host name or plate
+        device: String,
+        /// From how it was so long ago, for example 12h, 30d (default with no other device: 30d)
+        #[arg(long = "from", value_name = "TIME", value_parser = crate::input::span)]
+        from_ms: Option<i64>,
+        /// To how it was so long ago (default: now)
+        #[arg(long = "to", value_name = "TIME", value_parser = crate::input::span)]
+        to_ms: Option<i64>,
+        /// With another device: id, host name or plate
+        #[arg(long, value_name = "DEVICE")]
+        with: Option<String>,
+    },
+    /// List parts that left a device or turned up in another one
+    Alarms {
+        /// Only of this device: id, host name or plate
+        device: Option<String>,
+        /// Also those that were acknowledged
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        page: PageArgs,
+    },
+    /// Say what an alarm about a part was about
+    Acknowledge {
+        /// Id of the alarm
+        alarm: String,
+        /// What it was; kept in the log
+        #[arg(long)]
+        reason: String,
+    },
     /// Identities seen on two machines at once
     #[command(subcommand)]
     Quarantine(QuarantineCommand),

@@ -13,6 +13,7 @@ use crate::args::{DeviceCommand, DeviceStateName, QuarantineCommand, QuarantineD
 use crate::client::{Client, call};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
+use crate::history;
 use crate::inventory;
 use crate::output::{Screen, Tone, clean, enum_name};
 use crate::ticket::more;
@@ -155,6 +156,50 @@ pub async fn run(context: &Context, command: DeviceCommand) -> Outcome {
         DeviceCommand::ListAll => search::list_all(&client, screen).await?,
         DeviceCommand::ListShow { name } => search::list_show(&client, screen, name).await?,
         DeviceCommand::ListDelete { name } => search::list_delete(&client, screen, name).await?,
+        DeviceCommand::History {
+            device,
+            since_ms,
+            sections,
+            page,
+        } => {
+            let device = get(&client, &device).await?;
+            let page = v1::PageRequest {
+                page_size: page.limit,
+                page_token: page.page,
+            };
+            history::list(&client, screen, &device, (since_ms, sections), page).await?;
+        }
+        DeviceCommand::Diff {
+            device,
+            from_ms,
+            to_ms,
+            with,
+        } => {
+            let device = get(&client, &device).await?;
+            let other = match with {
+                Some(with) => Some(get(&client, &with).await?),
+                None => None,
+            };
+            history::compare(&client, screen, (device, other), (from_ms, to_ms)).await?;
+        }
+        DeviceCommand::Alarms { device, all, page } => {
+            let device = match device {
+                Some(device) => get(&client, &device).await?.id,
+                None => String::new(),
+            };
+            let request = v1::ListInventoryAlarmsRequest {
+                device_id: device,
+                acknowledged_too: all,
+                page: Some(v1::PageRequest {
+                    page_size: page.limit,
+                    page_token: page.page,
+                }),
+            };
+            history::alarms(&client, screen, request).await?;
+        }
+        DeviceCommand::Acknowledge { alarm, reason } => {
+            history::acknowledge(&client, screen, alarm, reason).await?;
+        }
         DeviceCommand::Quarantine(command) => quarantine(&client, screen, command).await?,
     }
     Ok(())

@@ -25,6 +25,7 @@ pub async fn fetch(client: &Client, device_id: &str) -> Outcome<Inventory> {
     let request = v1::GetInventoryRequest {
         device_id: device_id.to_owned(),
         kinds: Vec::new(),
+        at_ms: None,
     };
     let answer = call(|| {
         let (mut inventory, request) = (client.inventory(), request.clone());

@@ -12,6 +12,7 @@ pub mod device;
 pub mod evidence;
 pub mod failure;
 pub mod help;
+pub mod history;
 pub mod input;
 pub mod inventory;
 pub mod key;

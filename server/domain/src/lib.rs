@@ -9,6 +9,8 @@ pub mod device_import;
 pub mod device_match;
 pub mod device_search;
 pub mod ids;
+pub mod inventory_change;
+pub mod inventory_swap;
 pub mod knowledge;
 pub mod order;
 pub mod refusal;

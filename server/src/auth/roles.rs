@@ -139,6 +139,10 @@ pub const TABLE: &[Row] = &[
     device("/chasqui.v1.LinkService/FetchOrders"),
 
     people("/chasqui.v1.InventoryService/GetInventory", READERS),
+    people("/chasqui.v1.InventoryService/ListInventoryChanges", READERS),
+    people("/chasqui.v1.InventoryService/CompareInventory", READERS),
+    people("/chasqui.v1.InventoryService/ListInventoryAlarms", READERS),
+    people("/chasqui.v1.InventoryService/AcknowledgeInventoryAlarm", STAFF),
 
     people("/chasqui.v1.TicketService/CreateTicket", ACTING),
     people("/chasqui.v1.TicketService/GetTicket", EVERYBODY),
@@ -243,7 +247,7 @@ mod tests {
                 continue;
             };
             let method = row.path.rsplit('/').next().unwrap();
-            let reads = ["Get", "List", "Watch", "Export", "Assess"]
+            let reads = ["Get", "List", "Watch", "Export", "Assess", "Compare"]
                 .iter()
                 .any(|verb| method.starts_with(verb));
             if roles.contains(&Auditor) {

@@ -7,6 +7,7 @@ mod match_devices;
 mod prune;
 mod seal;
 mod search;
+pub mod sweep;
 
 use std::future::Future;
 use std::time::Duration;
@@ -31,6 +32,9 @@ const SEARCH_EVERY: Duration = Duration::from_secs(10);
 /// How often old answers are forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
+/// How often inventory that nothing refers to is swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+
 /// Starts every job. They end when the coordinator stops, after what they hold.
 pub fn start(ctx: &Context) {
     spawn(ctx, "seal", SEAL_EVERY, seal::run);
@@ -38,6 +42,7 @@ pub fn start(ctx: &Context) {
     spawn(ctx, "match_devices", MATCH_EVERY, match_devices::run);
     spawn(ctx, "search", SEARCH_EVERY, search::run);
     spawn(ctx, "prune", PRUNE_EVERY, prune::run);
+    spawn(ctx, "sweep", SWEEP_EVERY, sweep::run);
 }
 
 /// One round of every job, without a lease, for tests and for the last seal before stopping.
@@ -49,6 +54,7 @@ pub async fn once(ctx: &Context) -> Result<(), Failure> {
     match_devices::run(ctx.clone()).await?;
     search::run(ctx.clone()).await?;
     prune::run(ctx.clone()).await?;
+    sweep::run(ctx.clone()).await?;
     seal::run(ctx.clone()).await
 }
 

@@ -1,7 +1,10 @@
 //! Inventory: sections of stable facts, stored once by digest however many machines show them. The agent offers digests;
 //! it is asked only for content nobody has reported yet. What changes by the minute travels apart and has no history.
 
+mod alarms;
 mod columns;
+mod history;
+mod software;
 pub(crate) mod search_row;
 mod terms;
 
@@ -104,7 +107,7 @@ pub async fn offer(
             for (kind, (digest, observed_at_ms)) in &offered {
                 if current.get(*kind) == Some(digest) {
                     store::seen_again(tx, &device_id, kind, *observed_at_ms)?;
-                } else if store::content(tx, kind, digest)?.is_some() {
+                } else if store::is_known(tx, kind, digest)? {
                     let provenance = store::known_provenance(tx, (&device_id, kind), digest)?;
                     store::show(
                         tx,
@@ -118,15 +121,28 @@ pub async fn offer(
                     wanted.push(i32::from(kind_of_name(kind).unwrap_or_default()));
                 }
             }
-            record(tx, &device_id, &changed, now_ms)?;
+            record(tx, &device_id, &changed, &current, now_ms)?;
             if let Some(volatile) = &volatile {
                 store::set_volatile(tx, &device_id, volatile, now_ms)?;
             }
-            Ok(wanted)
+            // A long list need not come whole from a machine that still has the one held here.
+            let software = i32::from(SectionKind::Software);
+            let base = current
+                .get(kind_name(SectionKind::Software))
+                .filter(|_| wanted.contains(&software))
+                .and_then(|digest| hex::decode(digest).ok());
+            let bases = base
+                .map(|digest| v1::SectionBase {
+                    kind: software,
+                    digest: digest.into(),
+                })
+                .into_iter()
+                .collect();
+            Ok(v1::OfferInventoryResponse { wanted, bases })
         })
         .await?;
     fault_point!("server.inventory.offered");
-    Ok(v1::OfferInventoryResponse { wanted })
+    Ok(wanted)
 }
 
 /// A section that was checked.
@@ -156,12 +172,13 @@ pub async fn report(
         |request| &mut request.request_id,
         now_ms,
     )?;
-    if request.sections.len() > MAX_SECTIONS {
+    if request.sections.len() + request.differences.len() > MAX_SECTIONS {
         return Err(bad_field(
             "sections",
             format!("at most {MAX_SECTIONS} are allowed"),
         ));
     }
+    let differences = request.differences;
     let total: usize = request
         .sections
         .iter()
@@ -190,7 +207,17 @@ pub async fn report(
                 let current: BTreeMap<String, String> =
                     store::current(tx, &device_id)?.into_iter().collect();
                 let mut changed = Vec::new();
-                for section in &checked {
+                let mut applied = Vec::with_capacity(differences.len());
+                for difference in &differences {
+                    let section = software::apply(tx, &device_id, difference.clone())?;
+                    let section = check_section(section, now_ms)?;
+                    if (checked.iter().chain(&applied)).any(|other| other.kind == section.kind) {
+                        let problem = format!("{} is sent twice", section.kind);
+                        return Err(bad_field("differences", problem).into());
+                    }
+                    applied.push(section);
+                }
+                for section in checked.iter().chain(&applied) {
                     let at = (device_id.as_str(), section.kind);
                     if current.get(section.kind) == Some(&section.digest) {
                         // The machine is as it was; only how it was seen may be new.
@@ -198,18 +225,18 @@ pub async fn report(
                         store::set_provenance(tx, &device_id, section.kind, &section.provenance)?;
                         continue;
                     }
-                    store::insert_content(
+                    software::insert_content(
                         tx,
-                        section.kind,
-                        &section.digest,
+                        (section.kind, &section.digest),
                         &section.facts,
+                        current.get(section.kind).map(String::as_str),
                         now_ms,
                     )?;
                     let times = (section.observed_at_ms, now_ms);
                     store::show(tx, at, &section.digest, &section.provenance, times)?;
                     changed.push((section.kind, section.digest.clone()));
                 }
-                record(tx, &device_id, &changed, now_ms)?;
+                record(tx, &device_id, &changed, &current, now_ms)?;
                 Ok::<_, Failure>(v1::ReportInventoryResponse {}.encode_to_vec())
             })
         })
@@ -223,6 +250,7 @@ fn record(
     tx: &mut Tx,
     device_id: &str,
     changed: &[(&'static str, String)],
+    before: &BTreeMap<String, String>,
     now_ms: i64,
 ) -> Result<(), Failure> {
     if changed.is_empty() {
@@ -254,6 +282,11 @@ fn record(
         let facts = content.and_then(|bytes| v1::SectionFacts::decode(bytes.as_slice()).ok());
         let facts = facts.and_then(|facts| facts.facts);
         terms::refresh(tx, device_id, section, facts.as_ref())?;
+    }
+    for (kind, digest) in changed {
+        if let Some(was) = before.get(*kind) {
+            alarms::raise(tx, device_id, kind, (was, digest), now_ms)?;
+        }
     }
     if changed
         .iter()
@@ -380,14 +413,22 @@ impl v1::inventory_service_server::InventoryService for Service {
                 if chasqui_store::device::get(tx, &device_id)?.is_none() {
                     return Err(not_found("device", &device_id).into());
                 }
-                let mut sections: Vec<v1::Section> = store::sections(tx, &device_id)?
+                let found = match body.at_ms {
+                    None => store::sections(tx, &device_id)?,
+                    Some(at_ms) => store::sections_at(tx, &device_id, at_ms)?,
+                };
+                let mut sections: Vec<v1::Section> = found
                     .into_iter()
                     .map(shown)
                     .filter(|section| kinds.is_empty() || kinds.contains(&section.kind()))
                     .collect();
                 sections.sort_by_key(|section| section.kind);
-                let volatile = store::volatile(tx, &device_id)?
-                    .and_then(|bytes| v1::VolatileFacts::decode(bytes.as_slice()).ok());
+                let volatile = match body.at_ms {
+                    None => store::volatile(tx, &device_id)?,
+                    Some(_) => None,
+                };
+                let volatile =
+                    volatile.and_then(|bytes| v1::VolatileFacts::decode(bytes.as_slice()).ok());
                 Ok(v1::GetInventoryResponse {
                     device_id,
                     sections,
@@ -396,6 +437,43 @@ impl v1::inventory_service_server::InventoryService for Service {
             })
             .await?;
         Ok(Response::new(answer))
+    }
+
+    async fn list_inventory_changes(
+        &self,
+        request: Request<v1::ListInventoryChangesRequest>,
+    ) -> Result<Response<v1::ListInventoryChangesResponse>, Status> {
+        history::list(&self.0, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn compare_inventory(
+        &self,
+        request: Request<v1::CompareInventoryRequest>,
+    ) -> Result<Response<v1::CompareInventoryResponse>, Status> {
+        history::compare(&self.0, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn list_inventory_alarms(
+        &self,
+        request: Request<v1::ListInventoryAlarmsRequest>,
+    ) -> Result<Response<v1::ListInventoryAlarmsResponse>, Status> {
+        alarms::list(&self.0, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn acknowledge_inventory_alarm(
+        &self,
+        request: Request<v1::AcknowledgeInventoryAlarmRequest>,
+    ) -> Result<Response<v1::AcknowledgeInventoryAlarmResponse>, Status> {
+        let person = auth::person(&request)?.id.to_string();
+        alarms::acknowledge(&self.0, person, request.into_inner())
+            .await
+            .map(Response::new)
     }
 }
 

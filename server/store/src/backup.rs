@@ -147,6 +147,7 @@ fn restore_here(path: &Path, address: Address) -> Result<Restored, StoreError> {
                 "it changed while it was restored".to_owned(),
             ));
         }
+        restart_numbers(tx)?;
         meta::raise_epoch(tx)
     })?;
     migrate::bring_up(&mut tx, migrate::target(true))?;
@@ -156,6 +157,17 @@ fn restore_here(path: &Path, address: Address) -> Result<Restored, StoreError> {
         epoch,
         report,
     })
+}
+
+/// Rows came with their numbers, of which PostgreSQL's own counters know nothing.
+fn restart_numbers(tx: &mut Tx) -> Result<(), StoreError> {
+    if tx.engine() == Engine::Sqlite {
+        return Ok(());
+    }
+    for (table, column) in catalogue::numbered(tx)? {
+        engine::bulk::restart_numbers(tx, &table, &column)?;
+    }
+    Ok(())
 }
 
 fn in_transaction<T>(

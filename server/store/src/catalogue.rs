@@ -48,6 +48,20 @@ sql_engines!(
                WHERE k.contype = 'f' AND space.nspname = current_schema() ORDER BY 1, 2"
 );
 
+sql_engines!(
+    CATALOGUE_NUMBERED,
+    sqlite: "SELECT name, name FROM sqlite_schema WHERE 1 = 0",
+    postgres: "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT) FROM information_schema.columns
+               WHERE table_schema = current_schema() AND is_identity = 'YES' ORDER BY 1, 2"
+);
+
+/// Columns that the database numbers by a counter of its own: none in SQLite, which looks for the highest.
+pub(crate) fn numbered(tx: &mut Tx) -> Result<Vec<(String, String)>, StoreError> {
+    tx.query(&CATALOGUE_NUMBERED, &[], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
+}
+
 /// Every table of the store but its migration history, each after the tables it refers to. Virtual tables (full-text
 /// search) are made from others and are no data.
 ///

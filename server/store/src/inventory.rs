@@ -1,7 +1,10 @@
 //! What machines reported of themselves: facts stored once by digest, which device shows which since when, and what
 //! changes by the minute. It knows bytes and digests, not what is in them.
 
-use crate::{StoreError, Tx, params, sql};
+use crate::{StoreError, Tx, params, software, sql};
+
+/// The kind whose contents are lists of programs.
+const SOFTWARE: &str = "software";
 
 /// One section of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +41,37 @@ sql!(
 );
 
 /// Facts by digest, whoever reported them.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when a list of programs does not come together as it was reported.
 pub fn content(tx: &mut Tx, kind: &str, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
-    tx.query_opt(&CONTENT, params![digest, kind], |row| row.get(0))
+    match tx.query_opt(&CONTENT, params![digest, kind], |row| row.get(0))? {
+        Some(facts) => whole(tx, kind, digest, facts).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Contents without bytes of their own are lists of programs, kept as rows.
+fn whole(tx: &mut Tx, kind: &str, digest: &str, facts: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+    if !facts.is_empty() || kind != SOFTWARE {
+        return Ok(facts);
+    }
+    software::read(tx, digest)?.ok_or_else(|| {
+        StoreError::Corrupt(format!(
+            "the software list {digest} is referred to but not there"
+        ))
+    })
+}
+
+sql!(
+    IS_KNOWN,
+    "SELECT COUNT(*) FROM section_contents WHERE digest = $1 AND kind = $2"
+);
+
+/// Whether facts are known, without reading them.
+pub fn is_known(tx: &mut Tx, kind: &str, digest: &str) -> Result<bool, StoreError> {
+    let count: i64 = tx.query_one(&IS_KNOWN, params![digest, kind], |row| row.get(0))?;
+    Ok(count > 0)
 }
 
 sql!(
@@ -141,7 +173,7 @@ sql!(
 
 /// What a device shows now.
 pub fn sections(tx: &mut Tx, device_id: &str) -> Result<Vec<DeviceSection>, StoreError> {
-    tx.query(&SECTIONS, params![device_id], |row| {
+    let sections = tx.query(&SECTIONS, params![device_id], |row| {
         Ok(DeviceSection {
             kind: row.get(0)?,
             digest: row.get(1)?,
@@ -150,7 +182,19 @@ pub fn sections(tx: &mut Tx, device_id: &str) -> Result<Vec<DeviceSection>, Stor
             observed_at_ms: row.get(4)?,
             changed_at_ms: row.get(5)?,
         })
-    })
+    })?;
+    all_whole(tx, sections)
+}
+
+fn all_whole(
+    tx: &mut Tx,
+    mut sections: Vec<DeviceSection>,
+) -> Result<Vec<DeviceSection>, StoreError> {
+    for section in &mut sections {
+        let facts = std::mem::take(&mut section.facts);
+        section.facts = whole(tx, &section.kind, &section.digest, facts)?;
+    }
+    Ok(sections)
 }
 
 sql!(
@@ -185,7 +229,7 @@ pub fn sections_at(
     device_id: &str,
     at_ms: i64,
 ) -> Result<Vec<DeviceSection>, StoreError> {
-    tx.query(&SECTIONS_AT, params![device_id, at_ms], |row| {
+    let sections = tx.query(&SECTIONS_AT, params![device_id, at_ms], |row| {
         Ok(DeviceSection {
             kind: row.get(0)?,
             digest: row.get(1)?,
@@ -194,7 +238,102 @@ pub fn sections_at(
             observed_at_ms: row.get(4)?,
             changed_at_ms: row.get(4)?,
         })
-    })
+    })?;
+    all_whole(tx, sections)
+}
+
+/// One change of a section: from these facts to those.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// `memory`, ...
+    pub kind: String,
+    /// When, UTC milliseconds.
+    pub at_ms: i64,
+    /// Digest from then on.
+    pub digest: String,
+    /// Digest until then; nothing when it was the first observation of this section, or what was before is forgotten.
+    pub before: Option<String>,
+}
+
+sql!(
+    STEPS,
+    "SELECT h.kind, h.from_ms, h.digest, b.digest FROM device_section_history h LEFT JOIN device_section_history b \
+    ON b.device_id = h.device_id AND b.kind = h.kind AND b.to_ms = h.from_ms \
+    WHERE h.device_id = $1 AND h.from_ms >= $2 AND h.from_ms < $3 \
+    AND (h.from_ms < $4 OR (h.from_ms = $4 AND h.kind > $5)) ORDER BY h.from_ms DESC, h.kind LIMIT $6"
+);
+
+/// Changes of a device's sections in a span, newest first, after a place (moment and kind) in that order.
+pub fn steps(
+    tx: &mut Tx,
+    device_id: &str,
+    (since_ms, until_ms): (i64, i64),
+    (after_ms, after_kind): (i64, &str),
+    limit: u32,
+) -> Result<Vec<Step>, StoreError> {
+    tx.query(
+        &STEPS,
+        params![device_id, since_ms, until_ms, after_ms, after_kind, limit],
+        |row| {
+            Ok(Step {
+                kind: row.get(0)?,
+                at_ms: row.get(1)?,
+                digest: row.get(2)?,
+                before: row.get(3)?,
+            })
+        },
+    )
+}
+
+sql!(
+    CUT_HISTORY,
+    "DELETE FROM device_section_history WHERE (device_id, kind, from_ms) IN (SELECT device_id, kind, from_ms \
+    FROM device_section_history WHERE to_ms IS NOT NULL AND to_ms < $1 ORDER BY to_ms LIMIT $2)"
+);
+
+/// Forgets what ended before a moment, at most `limit` rows. Answers how many.
+pub fn cut_history(tx: &mut Tx, before_ms: i64, limit: u32) -> Result<u64, StoreError> {
+    tx.execute(&CUT_HISTORY, params![before_ms, limit])
+}
+
+sql!(
+    UNUSED,
+    "SELECT c.digest, c.kind FROM section_contents c WHERE c.first_seen_at_ms < $1 AND c.digest > $2 \
+    AND NOT EXISTS (SELECT 1 FROM device_sections s WHERE s.digest = c.digest) \
+    AND NOT EXISTS (SELECT 1 FROM device_section_history h WHERE h.digest = c.digest) ORDER BY c.digest LIMIT $3"
+);
+sql!(
+    DELETE_CONTENT,
+    "DELETE FROM section_contents WHERE digest = $1 \
+    AND NOT EXISTS (SELECT 1 FROM device_sections s WHERE s.digest = $1) \
+    AND NOT EXISTS (SELECT 1 FROM device_section_history h WHERE h.digest = $1)"
+);
+
+/// Forgets contents first seen before a moment that no device shows or showed, at most `limit` after a digest. Lists of
+/// programs that others are differences to stay until those are gone.
+///
+/// # Returns
+/// How many were forgotten, and the digest to go on after; nothing when the end was reached.
+pub fn forget_unused(
+    tx: &mut Tx,
+    seen_before_ms: i64,
+    after: &str,
+    limit: u32,
+) -> Result<(u64, Option<String>), StoreError> {
+    let unused: Vec<(String, String)> =
+        tx.query(&UNUSED, params![seen_before_ms, after, limit], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    let mut forgotten = 0;
+    for (digest, kind) in &unused {
+        if kind == SOFTWARE && !software::forget(tx, digest)? {
+            continue;
+        }
+        forgotten += tx.execute(&DELETE_CONTENT, params![digest])?;
+    }
+    let full = unused.len() as u64 >= u64::from(limit);
+    let last = unused.into_iter().next_back().map(|(digest, _)| digest);
+    Ok((forgotten, last.filter(|_| full)))
 }
 
 sql!(

@@ -83,6 +83,7 @@ pub async fn report(
     let message = v1::ReportInventoryRequest {
         request_id: fresh(),
         sections,
+        differences: vec![],
     };
     inventory::report(&world.ctx, &machine.caller(), message)
         .await
@@ -105,6 +106,7 @@ async fn get(world: &World, machine: &Machine) -> v1::GetInventoryResponse {
     let message = v1::GetInventoryRequest {
         device_id: machine.id.to_string(),
         kinds: vec![],
+        at_ms: None,
     };
     ok(inventory::Service(world.ctx.clone())
         .get_inventory(world.by(&world.lead, message))

@@ -16,6 +16,8 @@ mod device_facts;
 mod device_match;
 mod device_search;
 mod inventory;
+mod inventory_history;
+mod inventory_lists;
 mod log;
 mod order;
 mod papers;

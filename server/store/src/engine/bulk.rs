@@ -104,6 +104,21 @@ pub(crate) fn load_table(
     Ok(count)
 }
 
+/// Lets a column's counter go on after the highest number that is there. PostgreSQL alone has such counters.
+pub(crate) fn restart_numbers(tx: &mut Tx, table: &str, column: &str) -> Result<(), StoreError> {
+    if let Conn::Postgres(conn) = &mut tx.conn {
+        let text = format!(
+            "SELECT setval(pg_get_serial_sequence($1, $2), (SELECT COALESCE(MAX({}), 0) + 1 FROM {}), false)",
+            quoted(column),
+            quoted(table)
+        );
+        conn.client
+            .query(&text, &[&quoted(table), &column])
+            .map_err(|error| pg::failure(&error, None).error)?;
+    }
+    Ok(())
+}
+
 /// Whether a table holds any row.
 pub(crate) fn is_empty(tx: &mut Tx, table: &str) -> Result<bool, StoreError> {
     let text = format!("SELECT 1 FROM {} LIMIT 1", quoted(table));
