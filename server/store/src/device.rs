@@ -88,6 +88,8 @@ pub struct Device {
     pub platform: String,
     /// Grows with each change by people.
     pub version: i64,
+    /// `agent`: our own; `glpi_agent`, `fusioninventory`: a third party's, read only.
+    pub origin: String,
 }
 
 /// Administrative facts. Empty or nothing means not known.
@@ -142,25 +144,29 @@ sql!(
 sql!(
     DEVICE_GET,
     "SELECT id, fingerprint, public_key, host_name, state, enrolled_at_ms, last_seen_at_ms, agent_version,
-        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version
+        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version,
+        origin
      FROM devices WHERE id = $1"
 );
 sql!(
     DEVICE_BY_FINGERPRINT,
     "SELECT id, fingerprint, public_key, host_name, state, enrolled_at_ms, last_seen_at_ms, agent_version,
-        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version
+        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version,
+        origin
      FROM devices WHERE fingerprint = $1"
 );
 sql!(
     DEVICE_BY_NAME,
     "SELECT id, fingerprint, public_key, host_name, state, enrolled_at_ms, last_seen_at_ms, agent_version,
-        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version
+        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version,
+        origin
      FROM devices WHERE host_name = $1 OR plate = $1 ORDER BY host_name, id LIMIT $2"
 );
 sql!(
     DEVICE_LIST,
     "SELECT id, fingerprint, public_key, host_name, state, enrolled_at_ms, last_seen_at_ms, agent_version,
-        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version
+        clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version,
+        origin
      FROM devices
      WHERE (host_name, id) > ($1, $2)
        AND (CAST($3 AS TEXT) = '' OR search_key LIKE CAST($3 AS TEXT) ESCAPE '!')
@@ -587,6 +593,7 @@ fn read(row: &Row<'_>) -> Result<Device, StoreError> {
         model: row.get(14)?,
         platform: row.get(15)?,
         version: row.get(16)?,
+        origin: row.get(17)?,
     })
 }
 

@@ -14,6 +14,7 @@ pub mod enrolment_token;
 mod error;
 pub mod event;
 pub mod inventory;
+pub mod inventory_source;
 pub mod lease;
 pub mod log;
 pub mod merkle;

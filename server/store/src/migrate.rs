@@ -29,6 +29,7 @@ macro_rules! migration {
 const MIGRATIONS: &[Migration] = &[
     migration!(1, "0001_foundation"),
     migration!(2, "0002_device_terms"),
+    migration!(6, "0006_third_party_devices"),
 ];
 
 impl Migration {
