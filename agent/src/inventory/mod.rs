@@ -9,6 +9,7 @@
 pub mod archive;
 pub mod bounds;
 mod date;
+pub mod glpi;
 pub mod linux;
 mod observation;
 pub mod patience;
