@@ -402,7 +402,8 @@ fn respond(style: Style, asked: &HeaderMap, answer: Result<String, Problem>) -> 
         }
     }
     if status == StatusCode::UNAUTHORIZED {
-        let ask = HeaderValue::from_static("Basic realm=\"Chasqui inventory\", charset=\"UTF-8\"");
+        // Nothing after the realm: FusionInventory takes the rest of the line for a part of it.
+        let ask = HeaderValue::from_static("Basic realm=\"Chasqui inventory\"");
         headers.insert(header::WWW_AUTHENTICATE, ask);
     }
     if let Some(seconds) = retry_after_s {

@@ -12,6 +12,7 @@
 mod world;
 
 mod decision;
+mod glpi;
 mod inventory;
 mod log;
 mod order;
