@@ -1,6 +1,8 @@
 //! `chasqui-agent`: a thin shell over the library. Reads the command line and the configuration, starts logs and runtime,
 //! prints, and chooses the exit code.
 
+mod glpi_id;
+
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,7 +10,7 @@ use std::process::ExitCode;
 use chasqui_agent::agent::{StateLock, host_name};
 use chasqui_agent::config::{Config, LogFormat};
 use chasqui_agent::failure::Failure;
-use chasqui_agent::inventory::{self, Source};
+use chasqui_agent::inventory::{self, Source, glpi};
 use chasqui_agent::{enrol, observe, run, status, text};
 use chasqui_base::clock;
 use chasqui_base::text::{Lang, Text};
@@ -49,8 +51,17 @@ enum Command {
     /// Observe this machine and print / Observar este equipo e imprimir
     Inventory {
         /// JSON instead of text / JSON en vez de texto
-        #[arg(long)]
+        #[arg(long, conflicts_with = "format")]
         json: bool,
+        /// How to write it / Cómo escribirlo
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+        /// With glpi: these categories alone, for example software,network / Con glpi: solo estas categorías
+        #[arg(long, value_name = "CATEGORY", value_delimiter = ',')]
+        partial: Vec<String>,
+        /// Leave out the names of people / Sin los nombres de las personas
+        #[arg(long)]
+        without_names: bool,
         /// Read a captured tree instead of this machine / Leer un árbol capturado en vez de este equipo
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
@@ -78,6 +89,18 @@ enum Command {
     },
     #[command(hide = true)]
     FaultPoints,
+}
+
+/// How an inventory is written.
+#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people / Para personas
+    #[default]
+    Text,
+    /// The API's names / Los nombres de la API
+    Json,
+    /// GLPI's official JSON / El JSON oficial de GLPI
+    Glpi,
 }
 
 fn main() -> ExitCode {
@@ -112,18 +135,35 @@ fn execute(command: Command, config: Option<&Path>, lang: Lang) -> Result<(), Fa
             start_logs(&config);
             runtime()?.block_on(run::run(config))
         }
-        Command::Inventory { json, root } => {
+        Command::Inventory {
+            json,
+            format,
+            partial,
+            without_names,
+            root,
+        } => {
+            let categories = categories(format, &partial)?;
             let source = match &root {
                 Some(root) => Source::captured(root).map_err(|error| {
                     Failure::usage("ROOT_UNREADABLE", text::unreadable(root, &error))
                 })?,
                 None => Source::live(),
             };
-            let inventory = inventory::collect(&source, clock::now_ms());
-            if json {
-                print_json(&inventory::render_json(&inventory))
+            let source = if without_names {
+                source.without_names()
             } else {
-                print(&inventory::render_text(&inventory, lang))
+                source
+            };
+            let now_ms = clock::now_ms();
+            let inventory = inventory::collect(&source, now_ms);
+            match format {
+                Format::Json => print_json(&inventory::render_json(&inventory)),
+                Format::Text if json => print_json(&inventory::render_json(&inventory)),
+                Format::Text => print(&inventory::render_text(&inventory, lang)),
+                Format::Glpi => {
+                    let id = glpi_id::device_id(config, root.is_some(), &inventory, now_ms, lang);
+                    print_json(&glpi::render_glpi(&inventory, &id, &categories))
+                }
             }
         }
         Command::Status { json } => {
@@ -166,6 +206,30 @@ fn execute(command: Command, config: Option<&Path>, lang: Lang) -> Result<(), Fa
             print(&out)
         }
     }
+}
+
+/// The categories that `--partial` names.
+fn categories(format: Format, names: &[String]) -> Result<Vec<&'static glpi::Category>, Failure> {
+    if !names.is_empty() && format != Format::Glpi {
+        return Err(Failure::usage(
+            "PARTIAL_NEEDS_GLPI",
+            Text::new(
+                "--partial solo vale con --format glpi",
+                "--partial works with --format glpi alone",
+            ),
+        ));
+    }
+    let known: Vec<_> = glpi::CATEGORIES.iter().map(|one| one.name).collect();
+    let unknown = |name: &String| {
+        Failure::usage(
+            "CATEGORY_UNKNOWN",
+            Text::new(
+                format!("no hay categoría {name}; hay: {}", known.join(", ")),
+                format!("there is no category {name}; there are: {}", known.join(", ")),
+            ),
+        )
+    };
+    names.iter().map(|name| glpi::find(name).ok_or_else(|| unknown(name))).collect()
 }
 
 /// One thread: an agent waits nearly always, and each thread costs every workstation memory.

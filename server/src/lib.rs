@@ -13,6 +13,7 @@ pub mod config;
 pub mod context;
 pub mod error;
 pub mod fleet;
+pub mod glpi;
 pub mod init;
 pub mod jobs;
 pub mod rpc;

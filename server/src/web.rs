@@ -1,4 +1,7 @@
-//! What the people's listener serves beside gRPC: whether the coordinator lives, and whether it can work.
+//! What the people's listener serves beside gRPC: whether the coordinator lives, whether it can work, and the endpoint for
+//! inventories of other programs.
+
+pub mod glpi;
 
 use std::time::Duration;
 
@@ -13,12 +16,13 @@ use crate::error::Failure;
 /// How long the store may take to say that it is there.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
-/// `/healthz` and `/readyz`; everything else is not found.
+/// `/healthz`, `/readyz` and the GLPI endpoint; everything else is not found.
 pub fn routes(ctx: Context) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .with_state(ctx)
+        .with_state(ctx.clone())
+        .merge(glpi::routes(ctx))
 }
 
 /// 200 when the store answers and the coordinator is not stopping; else 503 with the reason.

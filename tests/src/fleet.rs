@@ -9,6 +9,7 @@ use chasqui_base::clock;
 use chasqui_proto::v1::device_service_client::DeviceServiceClient;
 use chasqui_proto::v1::enrolment_token_service_client::EnrolmentTokenServiceClient;
 use chasqui_proto::v1::inventory_service_client::InventoryServiceClient;
+use chasqui_proto::v1::inventory_source_service_client::InventorySourceServiceClient;
 use chasqui_proto::v1::log_service_client::LogServiceClient;
 use chasqui_proto::v1::order_service_client::OrderServiceClient;
 use chasqui_proto::v1::person_service_client::PersonServiceClient;
@@ -82,6 +83,7 @@ clients! {
     tokens: EnrolmentTokenServiceClient,
     devices: DeviceServiceClient,
     inventory: InventoryServiceClient,
+    sources: InventorySourceServiceClient,
     tickets: TicketServiceClient,
     orders: OrderServiceClient,
     trust: TrustServiceClient,

@@ -12,6 +12,7 @@ mod date;
 #[doc(hidden)]
 pub mod fuzz;
 mod gaps;
+pub mod glpi;
 pub mod linux;
 mod observation;
 pub mod patience;

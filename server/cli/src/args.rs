@@ -77,6 +77,9 @@ pub enum Command {
     /// Enrolment tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Sources of inventories that other programs send (GLPI Agent, FusionInventory)
+    #[command(subcommand)]
+    Source(SourceCommand),
     /// Devices: machines that enrolled
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -194,6 +197,22 @@ pub enum TokenCommand {
     Revoke {
         /// Id of the token
         token: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SourceCommand {
+    /// Make a source and show its secret this once
+    New {
+        /// Its name, also the user of Basic authentication
+        name: String,
+    },
+    /// List sources
+    List,
+    /// Revoke a source: what it sends from now on is refused
+    Revoke {
+        /// Name or id of the source
+        source: String,
     },
 }
 

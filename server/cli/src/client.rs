@@ -209,6 +209,8 @@ impl Client {
         devices: device_service_client::DeviceServiceClient;
         /// Inventory.
         inventory: inventory_service_client::InventoryServiceClient;
+        /// Sources of inventories of other programs.
+        sources: inventory_source_service_client::InventorySourceServiceClient;
         /// Tickets.
         tickets: ticket_service_client::TicketServiceClient;
         /// Orders.

@@ -334,6 +334,7 @@ pub fn device_json(device: &v1::Device) -> Value {
         "clock_offset_ms": device.clock_offset_ms,
         "model": device.model,
         "operating_system": device.operating_system,
+        "origin": device.origin,
         "plate": facts.plate,
         "purchase_date": facts.purchase_date,
         "dependency": facts.dependency,
@@ -391,7 +392,11 @@ fn table(screen: &Screen, devices: &[v1::Device]) -> String {
                 screen.say("no", "no")
             };
             vec![
-                d.host_name.clone(),
+                if third_party(d) {
+                    format!("{} *", d.host_name)
+                } else {
+                    d.host_name.clone()
+                },
                 facts.plate,
                 state_text(&plain, d.state()),
                 connected.to_owned(),
@@ -402,7 +407,21 @@ fn table(screen: &Screen, devices: &[v1::Device]) -> String {
             ]
         })
         .collect();
-    screen.table(&heading, rows)
+    let table = screen.table(&heading, rows);
+    if devices.iter().any(third_party) {
+        let why = screen.say(
+            "* lo informa un agente de terceros: solo lectura",
+            "* reported by a third-party agent: read only",
+        );
+        format!("{}\n{why}", table.trim_end())
+    } else {
+        table
+    }
+}
+
+/// Reported by another program than ours.
+fn third_party(device: &v1::Device) -> bool {
+    !matches!(device.origin.as_str(), "" | "agent")
 }
 
 fn observed(screen: &Screen, text: &str) -> String {
@@ -416,7 +435,17 @@ fn observed(screen: &Screen, text: &str) -> String {
 /// A device without its inventory.
 pub fn render(screen: &Screen, device: &v1::Device) -> String {
     let facts = device.administrative.clone().unwrap_or_default();
-    let connected = if device.connected {
+    let connected = if third_party(device) {
+        format!(
+            "{}; {} {}",
+            screen.say(
+                "lo informa un agente de terceros, solo lectura",
+                "reported by a third-party agent, read only"
+            ),
+            screen.say("visto:", "seen:"),
+            screen.time(device.last_seen_at_ms)
+        )
+    } else if device.connected {
         screen.say("conectado", "connected").to_owned()
     } else {
         format!(

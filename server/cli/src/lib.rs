@@ -25,6 +25,7 @@ pub mod retirement;
 pub mod session;
 pub mod session_file;
 pub mod ticket;
+pub mod source;
 pub mod token;
 pub mod trust;
 pub mod unlock;
@@ -90,6 +91,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Info => session::info(context).await,
         Command::Person(command) => person::run(context, command).await,
         Command::Token(command) => token::run(context, command).await,
+        Command::Source(command) => source::run(context, command).await,
         Command::Device(command) => device::run(context, command).await,
         Command::Ticket(command) => ticket::run(context, command).await,
         Command::Order(command) => order::run(context, command).await,

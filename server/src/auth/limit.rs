@@ -27,6 +27,8 @@ pub enum Scope {
     LoginSource,
     /// Unknown enrolment tokens from one source.
     EnrolSource,
+    /// Unknown credentials of inventory sources from one address.
+    InventorySource,
 }
 
 impl Scope {
@@ -35,6 +37,7 @@ impl Scope {
             Self::LoginAccount => "login.account",
             Self::LoginSource => "login.source",
             Self::EnrolSource => "enrol.source",
+            Self::InventorySource => "inventory.source",
         }
     }
 }
@@ -163,7 +166,7 @@ impl Limits {
     fn most(&self, scope: Scope) -> u32 {
         match scope {
             Scope::LoginAccount => self.per_account,
-            Scope::LoginSource | Scope::EnrolSource => self.per_source,
+            Scope::LoginSource | Scope::EnrolSource | Scope::InventorySource => self.per_source,
         }
     }
 }

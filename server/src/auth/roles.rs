@@ -144,6 +144,10 @@ pub const TABLE: &[Row] = &[
     people("/chasqui.v1.InventoryService/ListInventoryAlarms", READERS),
     people("/chasqui.v1.InventoryService/AcknowledgeInventoryAlarm", STAFF),
 
+    people("/chasqui.v1.InventorySourceService/CreateInventorySource", ADMINISTRATORS),
+    people("/chasqui.v1.InventorySourceService/ListInventorySources", &[Coordinator, Administrator, Auditor]),
+    people("/chasqui.v1.InventorySourceService/RevokeInventorySource", ADMINISTRATORS),
+
     people("/chasqui.v1.TicketService/CreateTicket", ACTING),
     people("/chasqui.v1.TicketService/GetTicket", EVERYBODY),
     people("/chasqui.v1.TicketService/ListTickets", EVERYBODY),

@@ -121,7 +121,7 @@ pub async fn offer(
                     wanted.push(i32::from(kind_of_name(kind).unwrap_or_default()));
                 }
             }
-            record(tx, &device_id, &changed, &current, now_ms)?;
+            record(tx, (&device_id, &device_id), &changed, &[], &current, now_ms)?;
             if let Some(volatile) = &volatile {
                 store::set_volatile(tx, &device_id, volatile, now_ms)?;
             }
@@ -146,7 +146,7 @@ pub async fn offer(
 }
 
 /// A section that was checked.
-struct Checked {
+pub(crate) struct Checked {
     kind: &'static str,
     digest: String,
     facts: Vec<u8>,
@@ -172,41 +172,11 @@ pub async fn report(
         |request| &mut request.request_id,
         now_ms,
     )?;
-    if request.sections.len() + request.differences.len() > MAX_SECTIONS {
-        return Err(bad_field(
-            "sections",
-            format!("at most {MAX_SECTIONS} are allowed"),
-        ));
-    }
     let differences = request.differences;
-    let total: usize = request
-        .sections
-        .iter()
-        .map(|section| section.facts.len())
-        .sum();
-    if total > MAX_CALL_BYTES {
-        return Err(bad_field(
-            "sections",
-            "are over 16 MiB together: send them in several calls",
-        ));
-    }
-    let mut checked: Vec<Checked> = Vec::with_capacity(request.sections.len());
-    for section in request.sections {
-        let section = check_section(section, now_ms)?;
-        if checked.iter().any(|other| other.kind == section.kind) {
-            return Err(bad_field(
-                "sections",
-                format!("{} is sent twice", section.kind),
-            ));
-        }
-        checked.push(section);
-    }
+    let checked = check_sections(request.sections, differences.len(), now_ms)?;
     ctx.store
         .write(move |tx| {
             idempotent(tx, &key, |tx| {
-                let current: BTreeMap<String, String> =
-                    store::current(tx, &device_id)?.into_iter().collect();
-                let mut changed = Vec::new();
                 let mut applied = Vec::with_capacity(differences.len());
                 for difference in &differences {
                     let section = software::apply(tx, &device_id, difference.clone())?;
@@ -217,26 +187,8 @@ pub async fn report(
                     }
                     applied.push(section);
                 }
-                for section in checked.iter().chain(&applied) {
-                    let at = (device_id.as_str(), section.kind);
-                    if current.get(section.kind) == Some(&section.digest) {
-                        // The machine is as it was; only how it was seen may be new.
-                        store::seen_again(tx, &device_id, section.kind, section.observed_at_ms)?;
-                        store::set_provenance(tx, &device_id, section.kind, &section.provenance)?;
-                        continue;
-                    }
-                    software::insert_content(
-                        tx,
-                        (section.kind, &section.digest),
-                        &section.facts,
-                        current.get(section.kind).map(String::as_str),
-                        now_ms,
-                    )?;
-                    let times = (section.observed_at_ms, now_ms);
-                    store::show(tx, at, &section.digest, &section.provenance, times)?;
-                    changed.push((section.kind, section.digest.clone()));
-                }
-                record(tx, &device_id, &changed, &current, now_ms)?;
+                let sections = checked.iter().chain(&applied);
+                store_sections(tx, (&device_id, &device_id), sections, &[], now_ms)?;
                 Ok::<_, Failure>(v1::ReportInventoryResponse {}.encode_to_vec())
             })
         })
@@ -245,21 +197,101 @@ pub async fn report(
     Ok(v1::ReportInventoryResponse {})
 }
 
+/// Checks sections whoever sends them, each of another kind; `besides` more come in another form.
+///
+/// # Errors
+/// As [`report`].
+pub(crate) fn check_sections(
+    sections: Vec<v1::Section>,
+    besides: usize,
+    now_ms: i64,
+) -> Result<Vec<Checked>, Status> {
+    if sections.len().saturating_add(besides) > MAX_SECTIONS {
+        return Err(bad_field(
+            "sections",
+            format!("at most {MAX_SECTIONS} are allowed"),
+        ));
+    }
+    let total: usize = sections.iter().map(|section| section.facts.len()).sum();
+    if total > MAX_CALL_BYTES {
+        return Err(bad_field(
+            "sections",
+            "are over 16 MiB together: send them in several calls",
+        ));
+    }
+    let mut checked: Vec<Checked> = Vec::with_capacity(sections.len());
+    for section in sections {
+        let section = check_section(section, now_ms)?;
+        if checked.iter().any(|other| other.kind == section.kind) {
+            return Err(bad_field(
+                "sections",
+                format!("{} is sent twice", section.kind),
+            ));
+        }
+        checked.push(section);
+    }
+    Ok(checked)
+}
+
+/// Stores what a device shows from now on, as `actor` reported it, and that it shows nothing more of the kinds `gone`.
+pub(crate) fn store_sections<'a>(
+    tx: &mut Tx,
+    (device_id, actor): (&str, &str),
+    sections: impl IntoIterator<Item = &'a Checked>,
+    gone: &[&'static str],
+    now_ms: i64,
+) -> Result<(), Failure> {
+    let current: BTreeMap<String, String> = store::current(tx, device_id)?.into_iter().collect();
+    let mut changed = Vec::new();
+    for section in sections {
+        let at = (device_id, section.kind);
+        if current.get(section.kind) == Some(&section.digest) {
+            // The machine is as it was; only how it was seen may be new.
+            store::seen_again(tx, device_id, section.kind, section.observed_at_ms)?;
+            store::set_provenance(tx, device_id, section.kind, &section.provenance)?;
+            continue;
+        }
+        software::insert_content(
+            tx,
+            (section.kind, &section.digest),
+            &section.facts,
+            current.get(section.kind).map(String::as_str),
+            now_ms,
+        )?;
+        let times = (section.observed_at_ms, now_ms);
+        store::show(tx, at, &section.digest, &section.provenance, times)?;
+        changed.push((section.kind, section.digest.clone()));
+    }
+    let mut left = Vec::new();
+    for kind in gone {
+        if current.contains_key(*kind) {
+            store::gone(tx, device_id, kind, now_ms)?;
+            left.push(*kind);
+        }
+    }
+    record(tx, (device_id, actor), &changed, &left, &current, now_ms)
+}
+
 /// Appends what changed, and brings the columns that lists show up to date.
 fn record(
     tx: &mut Tx,
-    device_id: &str,
+    (device_id, actor): (&str, &str),
     changed: &[(&'static str, String)],
+    gone: &[&'static str],
     before: &BTreeMap<String, String>,
     now_ms: i64,
 ) -> Result<(), Failure> {
-    if changed.is_empty() {
+    if changed.is_empty() && gone.is_empty() {
         return Ok(());
     }
     let sections: Vec<_> = changed
         .iter()
         .map(|(kind, digest)| json!({"kind": kind, "digest": digest}))
         .collect();
+    let mut data = json!({ "sections": sections });
+    if let (Some(data), false) = (data.as_object_mut(), gone.is_empty()) {
+        data.insert("gone".to_owned(), json!(gone));
+    }
     event::append(
         tx,
         NewEvent {
@@ -267,10 +299,10 @@ fn record(
             subject_id: device_id,
             part: None,
             kind: "device.inventory_changed",
-            actor: device_id,
+            actor,
             at_ms: now_ms,
             state: None,
-            data: json!({ "sections": sections }),
+            data,
             personal: None,
         },
     )?;
@@ -283,20 +315,24 @@ fn record(
         let facts = facts.and_then(|facts| facts.facts);
         terms::refresh(tx, device_id, section, facts.as_ref())?;
     }
+    for kind in gone {
+        if let Some(section) = kind_of_name(kind).filter(|kind| terms::has_terms(*kind)) {
+            terms::refresh(tx, device_id, section, None)?;
+        }
+    }
     for (kind, digest) in changed {
         if let Some(was) = before.get(*kind) {
             alarms::raise(tx, device_id, kind, (was, digest), now_ms)?;
         }
     }
-    if changed
-        .iter()
-        .any(|(kind, _)| matches!(*kind, "identity" | "hardware" | "disks" | "network"))
-    {
+    let touches = |kinds: &[&str]| {
+        let mut touched = changed.iter().map(|(kind, _)| kind).chain(gone);
+        touched.any(|kind| kinds.contains(kind))
+    };
+    if touches(&["identity", "hardware", "disks", "network"]) {
         super::device::look_again(tx, device_id, now_ms)?;
     }
-    if changed
-        .iter()
-        .any(|(kind, _)| matches!(*kind, "identity" | "hardware" | "operating_system"))
+    if touches(&["identity", "hardware", "operating_system"])
     {
         columns::refresh(tx, device_id, now_ms)?;
     }

@@ -7,6 +7,7 @@ pub mod enrolment;
 pub mod enrolment_token;
 pub mod evidence;
 pub mod inventory;
+pub mod inventory_source;
 pub mod keyset;
 pub mod link;
 pub mod log;
@@ -26,6 +27,7 @@ use chasqui_proto::v1::device_service_server::DeviceServiceServer;
 use chasqui_proto::v1::enrolment_service_server::EnrolmentServiceServer;
 use chasqui_proto::v1::enrolment_token_service_server::EnrolmentTokenServiceServer;
 use chasqui_proto::v1::inventory_service_server::InventoryServiceServer;
+use chasqui_proto::v1::inventory_source_service_server::InventorySourceServiceServer;
 use chasqui_proto::v1::log_service_server::LogServiceServer;
 use chasqui_proto::v1::order_service_server::OrderServiceServer;
 use chasqui_proto::v1::person_service_server::PersonServiceServer;
@@ -87,6 +89,10 @@ pub fn people(ctx: &Context) -> Routes {
         )
         .add_service(
             InventoryServiceServer::new(inventory::Service(ctx.clone()))
+                .max_decoding_message_size(SMALL),
+        )
+        .add_service(
+            InventorySourceServiceServer::new(inventory_source::Service(ctx.clone()))
                 .max_decoding_message_size(SMALL),
         )
         .add_service(

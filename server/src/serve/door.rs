@@ -217,7 +217,9 @@ async fn answer_people(
     if grpc {
         return gate.call(peer, request).await;
     }
-    match web.call(request.map(axum::body::Body::new)).await {
+    let mut request = request.map(axum::body::Body::new);
+    request.extensions_mut().insert(peer);
+    match web.call(request).await {
         Ok(response) => response.map(Body::new),
         Err(never) => match never {},
     }

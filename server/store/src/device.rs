@@ -99,6 +99,8 @@ pub struct Device {
     pub facts_version: i64,
     /// The device that goes on with this one.
     pub merged_into: Option<String>,
+    /// `agent`: our own; `glpi_agent`, `fusioninventory`: a third party's, read only.
+    pub origin: String,
 }
 
 /// A device about to enrol.
@@ -141,28 +143,28 @@ sql!(
     DEVICE_GET,
     "SELECT id, fingerprint, public_key, host_name, state, enrolled_at_ms, last_seen_at_ms, agent_version,
         clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version,
-        seat, contract, warranty_end, supplier, invoice, note, cost_minor, currency, facts_version, merged_into
+        seat, contract, warranty_end, supplier, invoice, note, cost_minor, currency, facts_version, merged_into, origin
      FROM devices WHERE id = $1"
 );
 sql!(
     DEVICE_BY_FINGERPRINT,
     "SELECT id, fingerprint, public_key, host_name, state, enrolled_at_ms, last_seen_at_ms, agent_version,
         clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version,
-        seat, contract, warranty_end, supplier, invoice, note, cost_minor, currency, facts_version, merged_into
+        seat, contract, warranty_end, supplier, invoice, note, cost_minor, currency, facts_version, merged_into, origin
      FROM devices WHERE fingerprint = $1"
 );
 sql!(
     DEVICE_BY_NAME,
     "SELECT id, fingerprint, public_key, host_name, state, enrolled_at_ms, last_seen_at_ms, agent_version,
         clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version,
-        seat, contract, warranty_end, supplier, invoice, note, cost_minor, currency, facts_version, merged_into
+        seat, contract, warranty_end, supplier, invoice, note, cost_minor, currency, facts_version, merged_into, origin
      FROM devices WHERE host_name = $1 OR plate = $1 ORDER BY host_name, id LIMIT $2"
 );
 sql!(
     DEVICE_LIST,
     "SELECT id, fingerprint, public_key, host_name, state, enrolled_at_ms, last_seen_at_ms, agent_version,
         clock_offset_ms, plate, purchase_date, dependency, responsible, manufacturer, model, platform, version,
-        seat, contract, warranty_end, supplier, invoice, note, cost_minor, currency, facts_version, merged_into
+        seat, contract, warranty_end, supplier, invoice, note, cost_minor, currency, facts_version, merged_into, origin
      FROM devices
      WHERE (host_name, id) > ($1, $2)
        AND (CAST($3 AS TEXT) = '' OR search_key LIKE CAST($3 AS TEXT) ESCAPE '!')
@@ -528,5 +530,6 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Device, StoreError> {
         version: row.get(16)?,
         facts_version: row.get(25)?,
         merged_into: row.get(26)?,
+        origin: row.get(27)?,
     })
 }

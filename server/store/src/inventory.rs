@@ -133,6 +133,18 @@ pub fn show(
 }
 
 sql!(
+    FORGET_CURRENT,
+    "DELETE FROM device_sections WHERE device_id = $1 AND kind = $2"
+);
+
+/// From `now_ms` on the device shows nothing of this kind; its history keeps what it showed.
+pub fn gone(tx: &mut Tx, device_id: &str, kind: &str, now_ms: i64) -> Result<(), StoreError> {
+    tx.execute(&FORGET_CURRENT, params![device_id, kind])?;
+    tx.execute(&END_HISTORY, params![device_id, kind, now_ms])?;
+    Ok(())
+}
+
+sql!(
     SEEN_AGAIN,
     "UPDATE device_sections SET observed_at_ms = $3 \
     WHERE device_id = $1 AND kind = $2 AND observed_at_ms < $3"

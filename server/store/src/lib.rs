@@ -18,6 +18,7 @@ mod error;
 pub mod event;
 pub mod inventory;
 pub mod inventory_alarm;
+pub mod inventory_source;
 pub mod lease;
 pub mod log;
 pub mod merkle;

@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(3, "0003_software_lists"),
     migration!(4, "0004_device_search"),
     migration!(5, "0005_device_administration"),
+    migration!(6, "0006_third_party_devices"),
 ];
 
 impl Migration {

@@ -525,15 +525,17 @@ pub struct OrderDevice {
     pub state: String,
     /// Ed25519, 32 bytes.
     pub public_key: Vec<u8>,
+    /// As in [`crate::device::Device`].
+    pub origin: String,
 }
 
 sql!(
     DEVICE_BY_FINGERPRINT,
-    "SELECT id, host_name, plate, state, public_key FROM devices WHERE fingerprint = $1"
+    "SELECT id, host_name, plate, state, public_key, origin FROM devices WHERE fingerprint = $1"
 );
 sql!(
     DEVICE_BY_ID,
-    "SELECT id, host_name, plate, state, public_key FROM devices WHERE id = $1"
+    "SELECT id, host_name, plate, state, public_key, origin FROM devices WHERE id = $1"
 );
 
 /// The device with this key fingerprint (lower-case hex).
@@ -556,6 +558,7 @@ fn read_device(row: &Row<'_>) -> Result<OrderDevice, StoreError> {
         plate: row.get(2)?,
         state: row.get(3)?,
         public_key: row.get(4)?,
+        origin: row.get(5)?,
     })
 }
 

@@ -15,6 +15,7 @@ mod decision;
 mod device_facts;
 mod device_match;
 mod device_search;
+mod glpi;
 mod inventory;
 mod inventory_history;
 mod inventory_lists;

@@ -57,7 +57,13 @@ pub fn encode(ctx: &Context, device: &device::Device) -> Device {
     };
     Device {
         id: device.id.clone(),
-        fingerprint: hex::decode(&device.fingerprint).unwrap_or_default().into(),
+        // What a third party's agent reports has no key: its column holds no fingerprint.
+        fingerprint: if device.public_key.is_empty() {
+            bytes::Bytes::new()
+        } else {
+            hex::decode(&device.fingerprint).unwrap_or_default().into()
+        },
+        origin: device.origin.clone(),
         host_name: device.host_name.clone(),
         state: encode_state(device.state).into(),
         connected,

@@ -370,6 +370,14 @@ fn check_devices(tx: &mut Tx, leaves: &[Leaf]) -> Result<Vec<String>, Failure> {
                 format!("no enrolled machine has the key signed for {name}"),
             );
         };
+        if device.origin != "agent" {
+            return refuse(
+                "DEVICE_READ_ONLY",
+                format!(
+                    "{name} is reported by a third-party agent and takes no orders: install the Chasqui agent there first"
+                ),
+            );
+        }
         match device.state.as_str() {
             "active" => {}
             "revoked" => {

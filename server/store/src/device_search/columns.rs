@@ -57,7 +57,7 @@ sql!(
     "SELECT d.id, d.fingerprint, d.public_key, d.host_name, d.state, d.enrolled_at_ms, d.last_seen_at_ms, d.agent_version,
         d.clock_offset_ms, d.plate, d.purchase_date, d.dependency, d.responsible, d.manufacturer, d.model, d.platform,
         d.version, d.seat, d.contract, d.warranty_end, d.supplier, d.invoice, d.note, d.cost_minor, d.currency,
-        d.facts_version, d.merged_into, v.facts, s.ordinal, s.plate_key, s.dependency_key, s.responsible_key, s.manufacturer_key, s.model_key, s.chassis, s.virtualization, s.firmware_version,
+        d.facts_version, d.merged_into, d.origin, v.facts, s.ordinal, s.plate_key, s.dependency_key, s.responsible_key, s.manufacturer_key, s.model_key, s.chassis, s.virtualization, s.firmware_version,
         s.cpu_key, s.architecture, s.disk_kind, s.os_key, s.os_family, s.os_version, s.kernel, s.secure_boot,
         s.tpm_version, s.antivirus_key, s.domain_key, s.software_digest, s.agent_version, s.purchase_day, s.firmware_day, s.uefi,
         s.sockets, s.cores, s.threads, s.cpu_mhz, s.ram_bytes, s.ram_installed, s.ram_free_slots, s.ram_max_bytes,

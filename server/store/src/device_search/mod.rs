@@ -369,7 +369,7 @@ fn filled(batch: &[i64]) -> Vec<Value> {
 
 fn read(row: &Row<'_>) -> Result<Found, StoreError> {
     // After the device's own columns come what changes by itself, the row's number and the cells.
-    const VOLATILE: usize = 27;
+    const VOLATILE: usize = 28;
     const FIRST: usize = VOLATILE + 2;
     let device = device::read(row)?;
     let mut cells = Vec::new();
