@@ -2,6 +2,7 @@
 //! an rpm database). The builders know the formats' standards and nothing of the collectors.
 #![allow(dead_code)]
 
+pub mod disk_pages;
 pub mod rpm;
 pub mod smbios;
 
@@ -31,6 +32,8 @@ pub const KINDS: &[v1::SectionKind] = &[
     v1::SectionKind::Network,
     v1::SectionKind::OperatingSystem,
     v1::SectionKind::Software,
+    v1::SectionKind::DiskHealth,
+    v1::SectionKind::Storage,
 ];
 
 pub const OBSERVED_AT_MS: i64 = 1_780_000_000_000;
@@ -159,3 +162,5 @@ facts!(disks, Disks, v1::DisksFacts);
 facts!(network, Network, v1::NetworkFacts);
 facts!(operating_system, OperatingSystem, v1::OperatingSystemFacts);
 facts!(software, Software, v1::SoftwareFacts);
+facts!(disk_health, DiskHealth, v1::DiskHealthFacts);
+facts!(storage, Storage, v1::StorageFacts);
