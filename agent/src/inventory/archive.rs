@@ -3,6 +3,10 @@
 //! Each entry is a heading and lines that begin with `| `:
 //! `file PATH` (every line ends with a newline), `text PATH` (the last one does not), `bytes PATH` (hex digits),
 //! `link PATH TARGET`, `folder PATH`. Paths are absolute, below the tree's root, and have no blanks.
+//!
+//! Beside the machine's own files a tree may hold what no file of the machine says: `/capture.json` (the answers of system
+//! calls), `/smart/DISK/PAGE` (what a disk answers, see [`super::linux::smart::ask`]) with `/smart/smartctl_scan.json` for
+//! RAID controllers, and `/head/DEVICE` (the first bytes of a disk or partition, at most 128 KiB).
 
 use std::fs;
 use std::io;

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod edid;
+pub mod disk_pages;
 pub mod rpm;
 pub mod smbios;
 
@@ -166,3 +167,5 @@ facts!(slots, Slots, v1::SlotsFacts);
 facts!(devices, Devices, v1::DevicesFacts);
 facts!(displays, Displays, v1::DisplaysFacts);
 facts!(batteries, Batteries, v1::BatteriesFacts);
+facts!(disk_health, DiskHealth, v1::DiskHealthFacts);
+facts!(storage, Storage, v1::StorageFacts);

@@ -8,8 +8,9 @@
 //! is remembered of a disk without a serial: another one could wear its row.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use chasqui_base::clock;
 use chasqui_proto::v1;
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -81,7 +82,7 @@ pub fn read(source: &Source, ask: Arc<dyn Ask>, limit: Duration) -> Observation 
         subjects.push(disk);
     }
     subjects.extend(members(source, &mut notes));
-    let since = Instant::now();
+    let since = clock::monotonic();
     let begun: Vec<_> = subjects
         .into_iter()
         .map(|disk| {

@@ -42,7 +42,7 @@ impl Collector for Disks {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn collect(&self, source: &Source) -> Observation {

@@ -9,6 +9,7 @@ use chasqui_proto::v1;
 use super::super::{Notes, Source, Unreadable, bounds};
 use super::block::{self, MOUNTS, Mount};
 use super::udev::Properties;
+use super::{storage, superblock};
 
 const MAX_FILE_SYSTEMS: usize = 1_000;
 const IMAGES: &[&str] = &[
@@ -102,23 +103,38 @@ pub fn read(source: &Source, notes: &mut Notes) -> Vec<v1::FileSystem> {
         .collect()
 }
 
-/// Label and UUID, as the device manager found them when the device appeared.
+/// Label and UUID, as the device manager found them when the device appeared; where none runs, from the device itself.
 fn names(
     source: &Source,
     mount: &Mount,
 ) -> (Result<String, Unreadable>, Result<String, Unreadable>) {
+    let none = |what: &str| Unreadable::no_source(format!("the file system has no {what}"));
     let device = block::devices_of(source, mount).into_iter().next();
-    let udev = device
-        .ok_or_else(|| Unreadable::no_source("no device that the kernel names"))
-        .and_then(|device| Properties::of_block(source, &format!("/sys/class/block/{device}")));
-    match udev {
-        Ok(udev) => (
+    let Some(device) = device else {
+        let why = Unreadable::no_source("no device that the kernel names");
+        return (Err(why.clone()), Err(why));
+    };
+    let udev = Properties::of_block(source, &format!("/sys/class/block/{device}"));
+    if let Ok(udev) = &udev
+        && udev.get("ID_FS_TYPE").is_some()
+    {
+        return (
             udev.unescaped("ID_FS_LABEL_ENC")
-                .ok_or_else(|| Unreadable::no_source("the device manager knows no label")),
+                .ok_or_else(|| none("label")),
             udev.get("ID_FS_UUID")
                 .and_then(bounds::some_text)
-                .ok_or_else(|| Unreadable::no_source("the device manager knows no UUID")),
+                .ok_or_else(|| none("UUID")),
+        );
+    }
+    match storage::head(source, &device).map(|head| superblock::content(&head)) {
+        Ok(Some(found)) => (
+            found.label.ok_or_else(|| none("label")),
+            found.uuid.ok_or_else(|| none("UUID")),
         ),
+        Ok(None) => {
+            let why = Unreadable::malformed(format!("{device}: no known signature"));
+            (Err(why.clone()), Err(why))
+        }
         Err(why) => (Err(why.clone()), Err(why)),
     }
 }

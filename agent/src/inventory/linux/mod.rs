@@ -1,5 +1,5 @@
-//! Collectors for Linux: `/proc`, `/sys`, the firmware's tables, the package managers' databases. No commands are run
-//! and no right beyond an ordinary account's is asked for.
+//! Collectors for Linux: `/proc`, `/sys`, the firmware's tables, the package managers' databases. No commands are run, but
+//! smartctl for disks that only it reaches, and what an ordinary account may not read (a disk's health, say) is unread.
 
 pub mod accounts;
 pub mod batteries;

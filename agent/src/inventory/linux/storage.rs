@@ -562,23 +562,26 @@ impl Reader<'_> {
         arrays
     }
 
-    /// The first bytes of a device, unless a disk under it sleeps.
     fn head(&mut self, device: &str) -> Result<Vec<u8>, Unreadable> {
         if let Some(read) = self.heads.get(device) {
             return read.clone();
         }
-        let read = if self.source.is_live() {
-            let (source, device) = (self.source.clone(), device.to_owned());
-            patience::within("head of a disk", HEAD_LIMIT, move || {
-                live_head(&source, &device)
-            })
-            .and_then(|read| read)
-        } else {
-            self.source.bytes(&format!("/head/{device}"), HEAD_BYTES)
-        };
+        let read = head(self.source, device);
         self.heads.insert(device.to_owned(), read.clone());
         read
     }
+}
+
+/// The first bytes of a device, at most [`HEAD_BYTES`], unless a disk under it sleeps.
+pub fn head(source: &Source, device: &str) -> Result<Vec<u8>, Unreadable> {
+    if !source.is_live() {
+        return source.bytes(&format!("/head/{device}"), HEAD_BYTES);
+    }
+    let (source, device) = (source.clone(), device.to_owned());
+    patience::within("head of a disk", HEAD_LIMIT, move || {
+        live_head(&source, &device)
+    })
+    .and_then(|read| read)
 }
 
 fn live_head(source: &Source, device: &str) -> Result<Vec<u8>, Unreadable> {

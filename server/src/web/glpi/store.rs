@@ -64,7 +64,7 @@ pub async fn store(
         .await
         .map_err(|cause| Problem::from(crate::error::internal("glpi", &cause)))?;
     let host_name = host_name(&report.host_name, &external_id);
-    let sections = check_sections(report.sections, now_ms)?;
+    let sections = check_sections(report.sections, 0, now_ms)?;
     let volatile = report.volatile.map(|volatile| volatile.encode_to_vec());
     ctx.store
         .write(move |tx| {

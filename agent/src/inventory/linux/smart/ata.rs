@@ -94,7 +94,9 @@ impl Attribute {
 
     /// The value goes up and down by itself: a rate of errors, a speed, a temperature.
     pub fn moves(&self) -> bool {
-        self.flags & 0x0c != 0 || MEASURES.contains(&self.id)
+        // Makers set the rate's flag on fault counters too (199, say), whose value only falls with them.
+        let rate = self.flags & 0x0c != 0 && !FAULT_COUNTERS.contains(&self.id);
+        rate || MEASURES.contains(&self.id)
     }
 }
 
