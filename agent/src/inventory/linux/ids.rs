@@ -1,5 +1,5 @@
 //! Names of devices out of the system's lists of ids (`pci.ids`, `usb.ids`): more than a megabyte of text that is gone
-//! through once, without a map of it, and no further than the last name that is wanted.
+//! through once, without a map of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,41 +38,58 @@ pub fn read(source: &Source, name: &str) -> Result<(String, Vec<u8>), Unreadable
 /// Names of pairs of maker and device. What the list lacks is missing in the answer.
 pub fn look_up(text: &[u8], wanted: &BTreeSet<(u16, u16)>) -> Names {
     let mut names = Names::default();
-    // Makers are few, and each line asks for one.
+    let mut rest = text;
     let mut makers: Vec<u16> = wanted.iter().map(|(vendor, _)| *vendor).collect();
     makers.dedup();
-    let mut current = None;
-    let mut rest = text;
-    while names.vendors.len() < makers.len()
-        || current.is_some() && names.devices.len() < wanted.len()
-    {
-        let Some(first) = rest.first() else {
-            break;
+    for vendor in makers {
+        let key = format!("{vendor:04x}  ");
+        // The list is sorted, so each search goes on where the last one ended; the whole text is asked again only for a
+        // maker that did not follow.
+        let Some(block) = after_line(rest, "", &key).or_else(|| after_line(text, "", &key)) else {
+            continue;
         };
-        let (line, after) = match memchr(b'\n', rest).and_then(|at| rest.split_at_checked(at)) {
-            Some((line, after)) => (line, after.get(1..).unwrap_or_default()),
-            None => (rest, &[][..]),
-        };
-        rest = after;
-        match (first, current) {
-            (b'\t', None) | (b'#', _) => {}
-            (b'\t', Some(vendor)) => {
-                if let Some((device, name)) = line.get(1..).and_then(entry)
-                    && wanted.contains(&(vendor, device))
-                {
-                    names.devices.entry((vendor, device)).or_insert(name);
-                }
-            }
-            _ => {
-                let number = number(line).filter(|number| makers.binary_search(number).is_ok());
-                current = number;
-                if let Some((vendor, name)) = number.and_then(|_| entry(line)) {
-                    names.vendors.entry(vendor).or_insert(name);
-                }
+        rest = block;
+        let (name, below) = split_line(block);
+        if let Some(name) = some_name(name) {
+            names.vendors.insert(vendor, name);
+        }
+        let devices = indented(below);
+        for pair @ (_, device) in wanted.range((vendor, 0)..=(vendor, u16::MAX)) {
+            let found = after_line(devices, "\t", &format!("{device:04x}  "));
+            if let Some(name) = found.and_then(|line| some_name(split_line(line).0)) {
+                names.devices.insert(*pair, name);
             }
         }
     }
     names
+}
+
+/// What follows `indent` and `key` at the beginning of a line.
+fn after_line<'a>(text: &'a [u8], indent: &str, key: &str) -> Option<&'a [u8]> {
+    let first = format!("{indent}{key}");
+    if let Some(rest) = text.strip_prefix(first.as_bytes()) {
+        return Some(rest);
+    }
+    let key = format!("\n{first}");
+    let at = memmem::find(text, key.as_bytes())?;
+    text.get(at.checked_add(key.len())?..)
+}
+
+/// Lines of devices and of what is below them, up to the next maker.
+fn indented(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    while matches!(rest.first(), Some(b'\t' | b'#')) {
+        rest = split_line(rest).1;
+    }
+    let length = text.len().saturating_sub(rest.len());
+    text.get(..length).unwrap_or_default()
+}
+
+fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
+    match memchr(b'\n', text).and_then(|at| text.split_at_checked(at)) {
+        Some((line, rest)) => (line, rest.get(1..).unwrap_or_default()),
+        None => (text, &[]),
+    }
 }
 
 /// Names of classes with their subclasses (`0x0300`), from the end of `pci.ids`.
@@ -109,25 +126,15 @@ pub fn look_up_monitor_maker(text: &[u8], letters: &str) -> Option<String> {
         .filter(|name| !name.is_empty())
 }
 
-/// `8086  Intel Corporation`.
-fn entry(line: &[u8]) -> Option<(u16, String)> {
-    named(number(line)?, line.get(6..)?)
-}
-
 /// `03  Display controller`.
 fn short_entry(line: &[u8]) -> Option<(u16, String)> {
     let (digits, name) = (line.get(..2)?, line.get(2..)?.strip_prefix(b"  ")?);
-    named(hex(digits)?, name)
+    Some((hex(digits)?, some_name(name)?))
 }
 
-fn named(number: u16, name: &[u8]) -> Option<(u16, String)> {
+fn some_name(name: &[u8]) -> Option<String> {
     let name = bounds::clean_bytes(name);
-    (!name.is_empty()).then_some((number, name))
-}
-
-fn number(line: &[u8]) -> Option<u16> {
-    let blanks = line.get(4..6)? == b"  ";
-    blanks.then(|| hex(line.get(..4)?)).flatten()
+    (!name.is_empty()).then_some(name)
 }
 
 fn hex(digits: &[u8]) -> Option<u16> {
@@ -155,6 +162,19 @@ mod tests {
         assert_eq!(names.devices[&(0x8086, 0x9a49)], "Iris Xe");
         assert_eq!(names.devices[&(0x8087, 0x0aaa)], "Bluetooth");
         assert_eq!(names.devices.len(), 2);
+    }
+
+    #[test]
+    fn a_list_out_of_order_is_searched_as_well() {
+        let list = b"8086  Intel\n\t0001  One\n1022  AMD\n\t0002  Two\n";
+        let names = look_up(
+            list,
+            &BTreeSet::from([(0x1022, 2), (0x8086, 1), (0x8086, 2)]),
+        );
+        assert_eq!(names.vendors.len(), 2);
+        assert_eq!(names.devices[&(0x8086, 1)], "One");
+        // Another maker's device of the same number is not this one's.
+        assert_eq!(names.devices.get(&(0x8086, 2)), None);
     }
 
     #[test]
