@@ -22,17 +22,6 @@ pub const MACHINES: &[&str] = &[
     "raspberry-cm4",
 ];
 
-pub const KINDS: &[v1::SectionKind] = &[
-    v1::SectionKind::Identity,
-    v1::SectionKind::Hardware,
-    v1::SectionKind::Cpu,
-    v1::SectionKind::Memory,
-    v1::SectionKind::Disks,
-    v1::SectionKind::Network,
-    v1::SectionKind::OperatingSystem,
-    v1::SectionKind::Software,
-];
-
 pub const OBSERVED_AT_MS: i64 = 1_780_000_000_000;
 
 /// A captured machine in a folder of its own.
@@ -133,9 +122,10 @@ pub fn sections(inventory: &Inventory) -> Value {
 
 /// The reason a group is missing, by its full name.
 pub fn reason(inventory: &Inventory, group: &str) -> Option<v1::UnreadReason> {
-    KINDS
+    inventory
+        .sections
         .iter()
-        .filter_map(|kind| inventory.facts(*kind))
+        .filter_map(|section| inventory.facts(section.kind()))
         .flat_map(|section| section.unread)
         .find(|gap| gap.group == group)
         .map(|gap| gap.reason())
@@ -159,3 +149,11 @@ facts!(disks, Disks, v1::DisksFacts);
 facts!(network, Network, v1::NetworkFacts);
 facts!(operating_system, OperatingSystem, v1::OperatingSystemFacts);
 facts!(software, Software, v1::SoftwareFacts);
+facts!(printers, Printers, v1::PrintersFacts);
+facts!(security, Security, v1::SecurityFacts);
+facts!(updates, Updates, v1::UpdatesFacts);
+facts!(accounts, Accounts, v1::AccountsFacts);
+facts!(services, Services, v1::ServicesFacts);
+facts!(certificates, Certificates, v1::CertificatesFacts);
+facts!(directory, Directory, v1::DirectoryFacts);
+facts!(guests, Guests, v1::GuestsFacts);
