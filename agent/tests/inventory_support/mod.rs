@@ -136,9 +136,10 @@ pub fn sections(inventory: &Inventory) -> Value {
 
 /// The reason a group is missing, by its full name.
 pub fn reason(inventory: &Inventory, group: &str) -> Option<v1::UnreadReason> {
-    KINDS
+    inventory
+        .sections
         .iter()
-        .filter_map(|kind| inventory.facts(*kind))
+        .filter_map(|section| inventory.facts(section.kind()))
         .flat_map(|section| section.unread)
         .find(|gap| gap.group == group)
         .map(|gap| gap.reason())
@@ -169,3 +170,11 @@ facts!(displays, Displays, v1::DisplaysFacts);
 facts!(batteries, Batteries, v1::BatteriesFacts);
 facts!(disk_health, DiskHealth, v1::DiskHealthFacts);
 facts!(storage, Storage, v1::StorageFacts);
+facts!(printers, Printers, v1::PrintersFacts);
+facts!(security, Security, v1::SecurityFacts);
+facts!(updates, Updates, v1::UpdatesFacts);
+facts!(accounts, Accounts, v1::AccountsFacts);
+facts!(services, Services, v1::ServicesFacts);
+facts!(certificates, Certificates, v1::CertificatesFacts);
+facts!(directory, Directory, v1::DirectoryFacts);
+facts!(guests, Guests, v1::GuestsFacts);

@@ -46,13 +46,16 @@ struct Membership {
     servers: Vec<String>,
 }
 
+/// What a file says; `None` when it makes the machine no member, an error when it makes no sense.
+type Read = Result<Option<Membership>, &'static str>;
+
 type Settings = Result<Option<String>, Unreadable>;
 
 /// A file's text; `None` when it is not there.
 fn text(source: &Source, path: &str) -> Settings {
     match source.text(path, MAX_BYTES) {
-        Ok(text) if text.contains(['=', ' ', '\n']) || text.is_empty() => Ok(Some(text)),
-        Ok(_) => Err(Unreadable::malformed(format!("{path}: no settings"))),
+        Ok(text) if text.trim().is_empty() => Err(Unreadable::malformed(format!("{path}: empty"))),
+        Ok(text) => Ok(Some(text)),
         Err(why) if why.is_no_source() => Ok(None),
         Err(why) => Err(why),
     }
@@ -61,7 +64,7 @@ fn text(source: &Source, path: &str) -> Settings {
 fn read(source: &Source, notes: &mut Notes) -> v1::DirectoryFacts {
     let samba = text(source, SAMBA);
     let kerberos = text(source, KERBEROS);
-    let places: [(&str, Settings, fn(&str) -> Option<Membership>); 4] = [
+    let places: [(&str, Settings, fn(&str) -> Read); 4] = [
         (IPA, text(source, IPA), ipa),
         (SSSD, sssd_text(source), sssd),
         (SAMBA, samba.clone(), winbind),
@@ -71,9 +74,10 @@ fn read(source: &Source, notes: &mut Notes) -> v1::DirectoryFacts {
     let mut failures = Vec::new();
     for (path, read, parse) in places {
         match read {
-            Ok(Some(text)) if found.is_none() => {
-                found = parse(&text).map(|membership| (path, membership));
-            }
+            Ok(Some(text)) if found.is_none() => match parse(&text) {
+                Ok(membership) => found = membership.map(|membership| (path, membership)),
+                Err(what) => failures.push(Unreadable::malformed(format!("{path}: {what}"))),
+            },
             Ok(_) => {}
             Err(why) => failures.push(why),
         }
@@ -129,6 +133,7 @@ fn read(source: &Source, notes: &mut Notes) -> v1::DirectoryFacts {
     };
     let mut servers = membership.servers;
     servers.truncate(MAX_SERVERS);
+    told("servers", servers.first().cloned());
     let client = (!membership.client.is_empty()).then(|| membership.client.to_owned());
     v1::DirectoryFacts {
         joined,
@@ -174,52 +179,59 @@ fn list(value: Option<&str>) -> Vec<String> {
 }
 
 /// The first enabled domain that is no domain of local files.
-fn sssd(text: &str) -> Option<Membership> {
-    let domains = list(ini::value(text, "sssd", "domains"));
-    domains.into_iter().find_map(|domain| {
+fn sssd(text: &str) -> Read {
+    let section = |start: &str| ini::entries(text).any(|entry| entry.section.starts_with(start));
+    if !section("sssd") && !section("domain/") {
+        return Err("no settings of sssd");
+    }
+    for domain in list(ini::value(text, "sssd", "domains")) {
         let section = format!("domain/{domain}");
         let field = |key: &str| ini::value(text, &section, key);
-        let provider = field("id_provider")?.to_ascii_lowercase();
-        let (kind, servers) = match provider.as_str() {
+        let provider = field("id_provider").ok_or("a domain without its provider")?;
+        let (kind, servers) = match provider.to_ascii_lowercase().as_str() {
             "ad" => ("active_directory", "ad_server"),
             "ipa" => ("ipa", "ipa_server"),
             "ldap" => ("ldap", "ldap_uri"),
-            _ => return None,
+            _ => continue,
         };
         let named = field("ad_domain").or_else(|| field("ipa_domain"));
-        Some(Membership {
+        return Ok(Some(Membership {
             domain: named.map_or_else(|| Some(domain.clone()), bounds::some_text),
             realm: field("krb5_realm").and_then(bounds::some_text),
             kind: Some(kind),
             client: "sssd",
             servers: list(field(servers)),
-        })
-    })
+        }));
+    }
+    Ok(None)
 }
 
-fn ipa(text: &str) -> Option<Membership> {
+fn ipa(text: &str) -> Read {
     let field = |key: &str| ini::value(text, "global", key).and_then(bounds::some_text);
-    let domain = field("domain")?;
-    Some(Membership {
+    let domain = field("domain").ok_or("no domain")?;
+    Ok(Some(Membership {
         domain: Some(domain),
         realm: field("realm"),
         kind: Some("ipa"),
         client: "sssd",
         servers: field("server").into_iter().collect(),
-    })
+    }))
 }
 
 /// smb.conf(5): a member of Active Directory says `security = ads`, one of an older domain `domain`.
-fn winbind(text: &str) -> Option<Membership> {
+fn winbind(text: &str) -> Read {
     let field = |key: &str| ini::value(text, "global", key);
-    let security = field("security")?.to_ascii_lowercase();
+    if !ini::entries(text).any(|entry| entry.section.eq_ignore_ascii_case("global")) {
+        return Err("no global section");
+    }
+    let security = field("security").unwrap_or_default().to_ascii_lowercase();
     let kind = match security.as_str() {
         "ads" => Some("active_directory"),
         "domain" => None,
-        _ => return None,
+        _ => return Ok(None),
     };
     let realm = field("realm").and_then(bounds::some_text);
-    Some(Membership {
+    Ok(Some(Membership {
         domain: realm
             .as_ref()
             .map(|realm| realm.to_lowercase())
@@ -231,11 +243,11 @@ fn winbind(text: &str) -> Option<Membership> {
             .into_iter()
             .filter(|server| server != "*")
             .collect(),
-    })
+    }))
 }
 
 /// nslcd.conf(5): `uri ldap://...` and `base dc=...`; passwords stand on lines of their own.
-fn nslcd(text: &str) -> Option<Membership> {
+fn nslcd(text: &str) -> Read {
     let field = |name: &str| {
         text.lines().find_map(|line| {
             let (key, value) = line.trim().split_once([' ', '\t'])?;
@@ -244,15 +256,15 @@ fn nslcd(text: &str) -> Option<Membership> {
     };
     let servers = list(field("uri"));
     if servers.is_empty() {
-        return None;
+        return Err("no uri");
     }
-    Some(Membership {
+    Ok(Some(Membership {
         domain: field("base").and_then(bounds::some_text),
         realm: None,
         kind: Some("ldap"),
         client: "nslcd",
         servers,
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -262,7 +274,7 @@ mod tests {
     #[test]
     fn memberships() {
         let text = "[sssd]\ndomains = local, min.example\n[domain/min.example]\nid_provider = ad\nkrb5_realm = MIN.EXAMPLE\nad_server = _srv_, dc1.min.example\nldap_default_authtok = s3cr3t\n[domain/local]\nid_provider = files\n";
-        let found = sssd(text).unwrap();
+        let found = sssd(text).unwrap().unwrap();
         assert_eq!(found.domain.as_deref(), Some("min.example"));
         assert_eq!(found.kind, Some("active_directory"));
         assert_eq!(found.servers, ["dc1.min.example"]);
@@ -271,17 +283,18 @@ mod tests {
         }
         let samba = "[global]\nworkgroup = MIN\nsecurity = ADS\nrealm = MIN.EXAMPLE\n";
         assert_eq!(
-            winbind(samba).unwrap().domain.as_deref(),
+            winbind(samba).unwrap().unwrap().domain.as_deref(),
             Some("min.example")
         );
-        assert_eq!(winbind("[global]\nsecurity = user\n"), None);
+        assert_eq!(winbind("[global]\nsecurity = user\n"), Ok(None));
         assert_eq!(
             nslcd("uri ldap://a ldap://b\nbase dc=x\nbindpw s3\n")
+                .unwrap()
                 .unwrap()
                 .servers
                 .len(),
             2
         );
-        assert_eq!(nslcd("# uri x\n"), None);
+        assert!(nslcd("# uri x\n").is_err());
     }
 }

@@ -57,12 +57,23 @@ pub fn ssh_host_key(source: &Source) -> Result<(&'static str, String), Unreadabl
 fn digest(line: &str) -> Option<String> {
     let mut words = line.split_whitespace();
     let (kind, blob) = (words.next()?, STANDARD.decode(words.next()?).ok()?);
-    let (length, rest) = blob.split_first_chunk::<4>()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    (rest.get(..length)? == kind.as_bytes()).then(|| {
+    let parts = parts(&blob)?;
+    (parts.len() > 1 && *parts.first()? == kind.as_bytes()).then(|| {
         let digest = Sha256::digest(&blob);
         format!("SHA256:{}", STANDARD_NO_PAD.encode(digest))
     })
+}
+
+/// The strings of a key (RFC 4251, section 5), each behind its length; `None` when they do not fill the blob.
+fn parts(mut blob: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut parts = Vec::new();
+    while !blob.is_empty() {
+        let (length, rest) = blob.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        parts.push(rest.get(..length)?);
+        blob = rest.get(length..)?;
+    }
+    Some(parts)
 }
 
 /// Desktop environments that people can choose at log-on.

@@ -19,7 +19,11 @@ pub(super) fn read(source: &Source, notes: &mut Notes) -> (Vec<String>, Vec<Stri
     };
     let (path, read) = match of(RESOLVER) {
         Ok(own) if own.0.iter().all(|server| server == "127.0.0.53") => match of(RESOLVED) {
-            Ok(real) => (RESOLVED, Ok(real)),
+            // The stub's own file carries the search line too, and some write it there alone.
+            Ok((servers, domains)) => {
+                let domains = if domains.is_empty() { own.1 } else { domains };
+                (RESOLVED, Ok((servers, domains)))
+            }
             Err(_) => (RESOLVER, Ok(own)),
         },
         other => (RESOLVER, other),

@@ -89,6 +89,11 @@ fn each(
     };
     for name in names.iter().take(MAX_FILES) {
         match source.text(&format!("{folder}/{name}"), MAX_BYTES) {
+            // Every profile of NetworkManager has this section.
+            Ok(text) if KEYFILES.contains(&folder) && !text.contains("[connection]") => {
+                let why = format!("{folder}: a profile makes no sense");
+                notes.unread("wifi_networks", Unreadable::malformed(why));
+            }
             Ok(text) => {
                 let networks = parse(name, &text);
                 if !networks.is_empty() {

@@ -181,6 +181,12 @@ fn read_list(
     })
     .map_err(|stop| stopped(&path, stop))?;
     // apt keeps empty lists of empty components.
+    if seen == 0 && !cut && source.bytes(&path, 0).is_ok() {
+        return Err(Unreadable::no_source(format!("{path}: empty")));
+    }
+    if seen == 0 {
+        return Err(Unreadable::malformed(format!("{path}: no packages")));
+    }
     if cut {
         let why = format!("{path}: cut short after {seen} packages");
         return Err(Unreadable::malformed(why));

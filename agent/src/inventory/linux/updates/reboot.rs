@@ -48,7 +48,14 @@ pub fn read(source: &Source, notes: &mut Notes) -> (Option<bool>, Vec<String>) {
 
 fn packages(source: &Source, path: &str, notes: &mut Notes) -> Vec<String> {
     match source.text(path, 1 << 20) {
-        Ok(text) => text.lines().filter_map(bounds::some_text).collect(),
+        Ok(text) => {
+            let names: Vec<String> = text.lines().filter_map(bounds::some_text).collect();
+            if names.is_empty() {
+                let why = Unreadable::malformed(format!("{path}: no packages"));
+                notes.unread("reboot_reasons", why);
+            }
+            names
+        }
         Err(why) => {
             notes.unread("reboot_reasons", why);
             Vec::new()
