@@ -21,7 +21,7 @@ mod wire;
 mod words;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chasqui_proto::v1;
 use prost::Message;
@@ -84,7 +84,7 @@ const SECTION_LIMIT: Duration = Duration::from_secs(30);
 /// Reads every section and the volatile facts, each section in a thread of its own. `now_ms` is the time of the
 /// observation.
 pub fn collect(source: &Source, now_ms: i64) -> Inventory {
-    let since = Instant::now();
+    let since = chasqui_base::clock::monotonic();
     let begun: Vec<_> = linux::COLLECTORS
         .iter()
         .map(|collector| {

@@ -53,7 +53,7 @@ pub fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Unreadable> {
-    begin(what, work).end(Instant::now(), limit)
+    begin(what, work).end(chasqui_base::clock::monotonic(), limit)
 }
 
 #[cfg(test)]
