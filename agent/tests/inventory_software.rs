@@ -255,7 +255,7 @@ fn an_ndb_database_that_claims_the_impossible_is_told() {
         .collect();
     assert_eq!(
         told(&|bytes| bytes[12..16].fill(0xff)),
-        Some(UnreadReason::TooLarge)
+        Some(UnreadReason::Malformed)
     );
     assert_eq!(told(&|bytes| bytes[4] = 9), Some(UnreadReason::Malformed));
     assert_eq!(

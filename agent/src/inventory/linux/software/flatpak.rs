@@ -112,6 +112,15 @@ impl Deploy {
     /// A GVariant tuple: origin, commit, list of parts, size (big-endian whatever the machine), dictionary. The ends of the
     /// first three stand at the very end of the file, the last one first, in as many bytes as the file's length needs.
     pub(crate) fn parse(bytes: &[u8]) -> Self {
+        let (origin, size_bytes) = Self::framed(bytes).unzip();
+        Self {
+            origin: origin.flatten(),
+            size_bytes,
+            version: version_of(bytes),
+        }
+    }
+
+    fn framed(bytes: &[u8]) -> Option<(Option<String>, u64)> {
         let width = match bytes.len() {
             0..=0xff => 1,
             0x100..=0xffff => 2,
@@ -123,18 +132,17 @@ impl Deploy {
             let little = number.iter().rev();
             Some(little.fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte)))
         };
-        let size = |end: usize| {
-            let at = end.checked_next_multiple_of(8)?;
-            let bytes = bytes.get(at..at.checked_add(8)?)?;
-            bytes.try_into().ok().map(u64::from_be_bytes)
-        };
-        Self {
-            origin: end_of(0)
-                .and_then(|end| bytes.get(..end.checked_sub(1)?))
-                .and_then(|text| bounds::some_text(std::str::from_utf8(text).ok()?)),
-            size_bytes: end_of(2).and_then(size),
-            version: version_of(bytes),
+        let (origin_end, commit_end) = (end_of(0)?, end_of(1)?);
+        // The commit is a digest in hex, which shows that the ends are ends.
+        let commit = bytes.get(origin_end..commit_end)?.strip_suffix(b"\0")?;
+        if commit.len() != 64 || !commit.iter().all(u8::is_ascii_hexdigit) {
+            return None;
         }
+        let origin = bytes.get(..origin_end)?.strip_suffix(b"\0")?;
+        let at = end_of(2)?.checked_next_multiple_of(8)?;
+        let size = bytes.get(at..at.checked_add(8)?)?.try_into().ok()?;
+        let origin = std::str::from_utf8(origin).ok();
+        Some((origin.and_then(bounds::some_text), u64::from_be_bytes(size)))
     }
 }
 

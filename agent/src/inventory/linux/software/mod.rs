@@ -96,6 +96,9 @@ impl Collector for Software {
                     notes.unread(&format!("{name}.homes"), why);
                 }
                 note_untold(name, &found.items, &mut notes);
+                for fault in found.date_faults {
+                    date_notes.unread(name, fault);
+                }
                 note_dates(
                     name,
                     &found.items,

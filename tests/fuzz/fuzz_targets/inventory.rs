@@ -1,0 +1,30 @@
+//! One fuzzer for the agent's whole table of parsers: CHASQUI_FUZZ_TARGET names the one to run; without it their names are
+//! printed and nothing runs.
+#![no_main]
+
+use std::sync::OnceLock;
+
+use chasqui_agent::inventory::fuzz::{TARGETS, Target};
+use libfuzzer_sys::fuzz_target;
+
+static TARGET: OnceLock<&Target> = OnceLock::new();
+
+fn choose() -> &'static Target {
+    let wanted = std::env::var("CHASQUI_FUZZ_TARGET").unwrap_or_default();
+    TARGETS
+        .iter()
+        .find(|target| target.name == wanted)
+        .unwrap_or_else(|| {
+            for target in TARGETS {
+                println!("{}", target.name);
+            }
+            std::process::exit(i32::from(!wanted.is_empty()))
+        })
+}
+
+fuzz_target!(
+    init: {
+        TARGET.get_or_init(choose);
+    },
+    |data: &[u8]| (TARGET.get_or_init(choose).run)(data)
+);
