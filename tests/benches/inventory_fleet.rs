@@ -156,6 +156,7 @@ async fn round(devices: &Arc<Vec<Simulated>>, stage: u64) -> Result<Round> {
                     let request = ReportInventoryRequest {
                         request_id: clock::new_id().to_string(),
                         sections,
+                        differences: Vec::new(),
                     };
                     link.report_inventory(request).await?;
                 }

@@ -52,6 +52,7 @@ async fn report(stream: &mut Stream, serial: &str) {
                 collector_version: 1,
                 changed_at_ms: 0,
             }],
+            differences: Vec::new(),
         })
         .await
         .unwrap();

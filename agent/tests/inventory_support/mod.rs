@@ -2,8 +2,8 @@
 //! an rpm database). The builders know the formats' standards and nothing of the collectors.
 #![allow(dead_code)]
 
-pub mod edid;
 pub mod disk_pages;
+pub mod edid;
 pub mod rpm;
 pub mod smbios;
 

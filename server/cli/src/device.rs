@@ -3,8 +3,8 @@
 pub mod args;
 mod import;
 mod matches;
-mod sheet;
 mod search;
+mod sheet;
 
 use chasqui_proto::v1;
 use serde_json::{Value, json};

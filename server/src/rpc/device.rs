@@ -18,8 +18,7 @@ use chasqui_domain::search::fold;
 use chasqui_proto::error::{bad_field, status};
 use chasqui_proto::v1::device_service_server::DeviceService;
 use chasqui_proto::v1::{
-    self,
-    AdministrativeFacts, Device, GetDeviceRequest, GetDeviceResponse, GoodbyeReason,
+    self, AdministrativeFacts, Device, GetDeviceRequest, GetDeviceResponse, GoodbyeReason,
     ImportAdministrativeFactsRequest, ImportAdministrativeFactsResponse, ListDeviceMatchesRequest,
     ListDeviceMatchesResponse, ListDevicesRequest, ListDevicesResponse, ListQuarantineRequest,
     ListQuarantineResponse, QuarantineDecision, ResolveDeviceMatchRequest,

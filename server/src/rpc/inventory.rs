@@ -4,8 +4,8 @@
 mod alarms;
 mod columns;
 mod history;
-mod software;
 pub(crate) mod search_row;
+mod software;
 mod terms;
 
 use std::collections::BTreeMap;
@@ -121,7 +121,14 @@ pub async fn offer(
                     wanted.push(i32::from(kind_of_name(kind).unwrap_or_default()));
                 }
             }
-            record(tx, (&device_id, &device_id), &changed, &[], &current, now_ms)?;
+            record(
+                tx,
+                (&device_id, &device_id),
+                &changed,
+                &[],
+                &current,
+                now_ms,
+            )?;
             if let Some(volatile) = &volatile {
                 store::set_volatile(tx, &device_id, volatile, now_ms)?;
             }
@@ -332,8 +339,7 @@ fn record(
     if touches(&["identity", "hardware", "disks", "network"]) {
         super::device::look_again(tx, device_id, now_ms)?;
     }
-    if touches(&["identity", "hardware", "operating_system"])
-    {
+    if touches(&["identity", "hardware", "operating_system"]) {
         columns::refresh(tx, device_id, now_ms)?;
     }
     search_row::refresh(tx, device_id)?;
