@@ -49,6 +49,9 @@ struct Membership {
 /// What a file says; `None` when it makes the machine no member, an error when it makes no sense.
 type Read = Result<Option<Membership>, &'static str>;
 
+/// A place that would tell: its path, its text, and how that is read.
+type Place = (&'static str, Settings, fn(&str) -> Read);
+
 type Settings = Result<Option<String>, Unreadable>;
 
 /// A file's text; `None` when it is not there.
@@ -64,7 +67,7 @@ fn text(source: &Source, path: &str) -> Settings {
 fn read(source: &Source, notes: &mut Notes) -> v1::DirectoryFacts {
     let samba = text(source, SAMBA);
     let kerberos = text(source, KERBEROS);
-    let places: [(&str, Settings, fn(&str) -> Read); 4] = [
+    let places: [Place; 4] = [
         (IPA, text(source, IPA), ipa),
         (SSSD, sssd_text(source), sssd),
         (SAMBA, samba.clone(), winbind),

@@ -46,8 +46,7 @@ fn search_domains(text: &str) -> Vec<String> {
             line.strip_prefix("search")
                 .or_else(|| line.strip_prefix("domain"))
         })
-        .filter(|rest| rest.starts_with([' ', '\t']))
-        .next_back();
+        .rfind(|rest| rest.starts_with([' ', '\t']));
     let domains = last
         .unwrap_or_default()
         .split_whitespace()

@@ -119,7 +119,7 @@ fn unattended(text: &str) -> Option<bool> {
             // A number of days, or `always`.
             Some(!matches!(value, "0" | "" | "false" | "no"))
         })
-        .last()
+        .next_back()
 }
 
 #[cfg(test)]
