@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chasqui_base::clock;
 use chasqui_base::text::Text;
+use chasqui_proto::error::reason_of;
 use chasqui_proto::v1;
 use chasqui_proto::v1::link_service_client::LinkServiceClient;
 use tokio::io::AsyncReadExt as _;
@@ -187,13 +188,23 @@ async fn send_list(
             sections: Vec::new(),
             differences: vec![difference],
         };
-        match call(client.report_inventory(request)).await {
+        let mut whole_please = false;
+        let sent = call(async {
+            let answer = client.report_inventory(request).await;
+            whole_please = answer
+                .as_ref()
+                .err()
+                .and_then(reason_of)
+                .is_some_and(|reason| WHOLE_PLEASE.contains(&reason.as_str()));
+            answer
+        });
+        match sent.await {
             Ok(_) => {
                 base.keep(&section);
                 return Ok(());
             }
-            Err(problem) if WHOLE_PLEASE.contains(&problem.code.as_str()) => {
-                tracing::info!(code = problem.code, "the section is sent whole");
+            Err(problem) if whole_please => {
+                tracing::info!(problem = problem.text.en, "the section is sent whole");
                 base.forget();
             }
             Err(problem) => return Err(problem),

@@ -207,9 +207,9 @@ impl Walk<'_> {
             }
             (Some(one), Some(two)) => {
                 // A list of texts that became empty because it could not be read.
-                let kind = if empty(two) && covered(self.section, at, self.after) {
+                let kind = if empty(two) && !empty(one) && covered(self.section, at, self.after) {
                     Kind::Unreadable
-                } else if empty(one) && covered(self.section, at, self.before) {
+                } else if empty(one) && !empty(two) && covered(self.section, at, self.before) {
                     Kind::ReadableAgain
                 } else {
                     Kind::Changed
