@@ -273,7 +273,7 @@ pub enum DeviceCommand {
         #[arg(long)]
         responsible: Option<String>,
         #[command(flatten)]
-        more: crate::device::args::MoreFacts,
+        more: Box<crate::device::args::MoreFacts>,
     },
     /// Take what people know of many devices from a spreadsheet saved as CSV
     Import(crate::device::args::ImportArgs),

@@ -17,7 +17,8 @@ pub struct Sheet {
 /// # Errors
 /// Says what cannot be read.
 pub fn read(bytes: &[u8]) -> Outcome<Sheet> {
-    let text = decode(bytes);
+    // One kind of line end: the reader counts a line late where it is two characters.
+    let text = decode(bytes).replace("\r\n", "\n").replace('\r', "\n");
     // Excel reads the separator from such a line, and writes it.
     let (hint, body) = match text.split_once('\n') {
         Some((line, rest))

@@ -183,7 +183,6 @@ fn judge(facts: &Facts) -> Judgement {
         physical(facts)
     };
     if facts.at_once && hardware.0 != Outcome::Different {
-        // A repeated UUID is the likelier story when little else speaks.
         return (Outcome::Different, Kind::AliveAtOnce, ALIVE_AT_ONCE);
     }
     if facts.in_turns && hardware.0 == Outcome::Same {

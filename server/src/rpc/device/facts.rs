@@ -64,7 +64,7 @@ pub async fn set(
                     })?;
             }
             write(tx, &found, &facts, &actor, now_ms)?;
-            Ok::<_, Failure>(get(tx, id)?)
+            get(tx, id)
         })
         .await?;
     Ok(Response::new(SetAdministrativeFactsResponse {
