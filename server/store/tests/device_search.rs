@@ -366,9 +366,9 @@ fn plan_of_sqlite(db: &Db, text: &str) -> String {
 /// The plan that serves every parameter, as a statement that is used again and again gets.
 fn plan_of_postgres(db: &Db, text: &str) -> String {
     use std::str::FromStr;
-    let mut client = postgres::Config::from_str(&db.url)
+    let mut client = ::postgres::Config::from_str(&db.url)
         .unwrap()
-        .connect(postgres::NoTls)
+        .connect(::postgres::NoTls)
         .unwrap();
     client
         .batch_execute(&format!(
@@ -390,7 +390,7 @@ fn plan_of_postgres(db: &Db, text: &str) -> String {
         .unwrap();
     rows.iter()
         .filter_map(|row| match row {
-            postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            ::postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
             _ => None,
         })
         .collect::<Vec<_>>()
