@@ -311,12 +311,10 @@ fn conditions_and_pages_are_driven_by_indexes(db: &Db) {
     let devices: Vec<Facts> = (0..3_000).map(|_| facts(&mut dice)).collect();
     fill(&store, &devices);
     db.raw(
-        "INSERT INTO programs (id, digest, name, name_key, version, architecture, source, publisher, facts)
-            SELECT ordinal, device_id, 'p', 'p', '1', '', 'dpkg', '', '' FROM device_search WHERE FALSE;
-         INSERT INTO device_terms (kind, term, device_id, section)
+        "INSERT INTO device_terms (kind, term, device_id, section)
             SELECT 'ip', host_name, device_id, 'network' FROM device_search;
-         INSERT INTO software_lists (id, digest, item_count, shell)
-            SELECT ordinal, device_id, 1, CAST('' AS SHELL_TYPE) FROM device_search;
+         INSERT INTO software_lists (id, digest, base_id, item_count, shell)
+            SELECT ordinal, device_id, ordinal % 300 + 1, 1, CAST('' AS SHELL_TYPE) FROM device_search;
          UPDATE device_search SET software_digest = device_id;
          ANALYZE;"
             .replace("SHELL_TYPE", if db.is_postgres() { "BYTEA" } else { "BLOB" })
