@@ -318,7 +318,6 @@ fn conditions_and_pages_are_driven_by_indexes(db: &Db) {
          UPDATE device_search SET software_digest = device_id;
          ANALYZE;"
             .replace("SHELL_TYPE", if db.is_postgres() { "BYTEA" } else { "BLOB" })
-            .replace("'dpkg', '', ''", if db.is_postgres() { "'dpkg', '', CAST('' AS BYTEA)" } else { "'dpkg', '', CAST('' AS BLOB)" })
             .as_str(),
     );
     let mut seen = 0;
