@@ -14,12 +14,12 @@ sql!(
     "SELECT id, name_key, version, source FROM programs
      WHERE id IN (SELECT id FROM programs WHERE name_key LIKE $1 ESCAPE '!')"
 );
+// CROSS JOIN keeps SQLite in the order written, from the program on: without statistics it begins with the lists.
 sql!(
     IN_LIST,
     "SELECT string_agg(CAST(s.ordinal AS TEXT), ',')
-     FROM software_list_programs p JOIN software_lists l ON l.id = p.list_id
-        JOIN device_search s ON s.software_digest = l.digest
-     WHERE p.added = 1 AND p.program_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+     FROM software_list_programs p CROSS JOIN software_lists l CROSS JOIN device_search s
+     WHERE l.id = p.list_id AND s.software_digest = l.digest AND p.added = 1 AND p.program_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
         $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
         $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48,
         $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64)"
@@ -27,9 +27,8 @@ sql!(
 sql!(
     IN_BASE,
     "SELECT string_agg(CAST(s.ordinal AS TEXT), ',')
-     FROM software_list_programs p JOIN software_lists l ON l.base_id = p.list_id
-        JOIN device_search s ON s.software_digest = l.digest
-     WHERE p.added = 1 AND p.program_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+     FROM software_list_programs p CROSS JOIN software_lists l CROSS JOIN device_search s
+     WHERE l.base_id = p.list_id AND s.software_digest = l.digest AND p.added = 1 AND p.program_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
         $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
         $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48,
         $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64)
