@@ -24,11 +24,17 @@ pub fn device_id(
     now_ms: i64,
     lang: Lang,
 ) -> String {
-    let host = match inventory.facts(SectionKind::Identity).and_then(|facts| facts.facts) {
+    let host = match inventory
+        .facts(SectionKind::Identity)
+        .and_then(|facts| facts.facts)
+    {
         Some(Facts::Identity(identity)) => identity.host_name.unwrap_or_else(host_name),
         _ => host_name(),
     };
-    let installed = match inventory.facts(SectionKind::OperatingSystem).and_then(|facts| facts.facts) {
+    let installed = match inventory
+        .facts(SectionKind::OperatingSystem)
+        .and_then(|facts| facts.facts)
+    {
         Some(Facts::OperatingSystem(system)) => system.installed_on,
         _ => None,
     };

@@ -222,11 +222,17 @@ fn categories(format: Format, names: &[String]) -> Result<Vec<&'static glpi::Cat
             "CATEGORY_UNKNOWN",
             Text::new(
                 format!("no hay categoría {name}; hay: {}", known.join(", ")),
-                format!("there is no category {name}; there are: {}", known.join(", ")),
+                format!(
+                    "there is no category {name}; there are: {}",
+                    known.join(", ")
+                ),
             ),
         )
     };
-    names.iter().map(|name| glpi::find(name).ok_or_else(|| unknown(name))).collect()
+    names
+        .iter()
+        .map(|name| glpi::find(name).ok_or_else(|| unknown(name)))
+        .collect()
 }
 
 /// One thread: an agent waits nearly always, and each thread costs every workstation memory.

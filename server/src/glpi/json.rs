@@ -11,7 +11,8 @@ use super::{MAX_DEPTH, MAX_VALUES, Refusal};
 
 /// The object that a message is.
 pub fn read(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
-    let wrong = |error: serde_json::Error| Refusal::Malformed(format!("the JSON is wrong: {error}"));
+    let wrong =
+        |error: serde_json::Error| Refusal::Malformed(format!("the JSON is wrong: {error}"));
     let left = Cell::new(MAX_VALUES);
     let seed = Bounded {
         depth: MAX_DEPTH,

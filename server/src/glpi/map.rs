@@ -66,7 +66,9 @@ pub fn report(
     };
     let hardware = content.get("hardware").and_then(Value::as_object).map(Item);
     Report {
-        host_name: hardware.and_then(|item| item.text("name")).unwrap_or_default(),
+        host_name: hardware
+            .and_then(|item| item.text("name"))
+            .unwrap_or_default(),
         sections,
         volatile: machine::volatile(content, now_ms),
         gone,
@@ -155,7 +157,11 @@ impl<'a> Maker<'a> {
             match known {
                 // As it was before, its gaps as well.
                 Some(known) => unread.extend(
-                    known.unread.iter().filter(|one| one.group.starts_with(group)).cloned(),
+                    known
+                        .unread
+                        .iter()
+                        .filter(|one| one.group.starts_with(group))
+                        .cloned(),
                 ),
                 None => unread.push(v1::Unread {
                     group: group.to_owned(),
@@ -169,7 +175,8 @@ impl<'a> Maker<'a> {
             reason: v1::UnreadReason::NoSource.into(),
             detail: "what is missing here was not sent by the third-party agent".to_owned(),
         });
-        unread.sort_by(|a, b| (&a.group, a.reason, &a.detail).cmp(&(&b.group, b.reason, &b.detail)));
+        unread
+            .sort_by(|a, b| (&a.group, a.reason, &a.detail).cmp(&(&b.group, b.reason, &b.detail)));
         unread.dedup();
         unread.truncate(500);
         let bytes = v1::SectionFacts {

@@ -96,7 +96,9 @@ pub fn decode(bytes: &[u8]) -> Result<Message, Refusal> {
         Form::Xml => xml::read(bytes)?,
     };
     let text = |root: &Map<String, Value>, key: &str| {
-        values::Item(root).text(key).filter(|text| text.len() <= 255)
+        values::Item(root)
+            .text(key)
+            .filter(|text| text.len() <= 255)
     };
     let device_id = text(&root, "deviceid")
         .ok_or_else(|| Refusal::Malformed("deviceid is missing or too long".to_owned()))?;
@@ -122,8 +124,14 @@ pub fn decode(bytes: &[u8]) -> Result<Message, Refusal> {
                 return Err(Refusal::Malformed("content is missing".to_owned()));
             };
             values::normalise(&mut content);
-            let tag = tag.or_else(|| values::account_tag(&content)).unwrap_or_default();
-            Action::Inventory(Inventory { content, partial, tag })
+            let tag = tag
+                .or_else(|| values::account_tag(&content))
+                .unwrap_or_default();
+            Action::Inventory(Inventory {
+                content,
+                partial,
+                tag,
+            })
         }
         other => {
             return Err(Refusal::Unsupported(format!(

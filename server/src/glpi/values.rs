@@ -40,7 +40,8 @@ impl<'a> Item<'a> {
 
     /// As [`number`](Self::number), of 32 bits.
     pub fn small(self, key: &str) -> Option<u32> {
-        self.number(key).and_then(|number| u32::try_from(number).ok())
+        self.number(key)
+            .and_then(|number| u32::try_from(number).ok())
     }
 
     /// The number at the beginning of a text: `1867 MT/s`.
@@ -115,7 +116,13 @@ pub fn clip(text: &str, most: usize) -> String {
 /// Objects of a list; an object alone is a list of one.
 pub fn list<'a>(content: &'a Map<String, Value>, key: &str) -> Option<Vec<Item<'a>>> {
     match content.get(key)? {
-        Value::Array(items) => Some(items.iter().filter_map(Value::as_object).map(Item).collect()),
+        Value::Array(items) => Some(
+            items
+                .iter()
+                .filter_map(Value::as_object)
+                .map(Item)
+                .collect(),
+        ),
         Value::Object(one) => Some(vec![Item(one)]),
         // An element without children: there, and empty.
         Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
@@ -171,7 +178,11 @@ pub fn moment(text: &str, offset: &str) -> Option<i64> {
         _ => return None,
     };
     let (hours, minutes) = digits.split_at_checked(2)?;
-    let minutes: i32 = if minutes.is_empty() { 0 } else { minutes.parse().ok()? };
+    let minutes: i32 = if minutes.is_empty() {
+        0
+    } else {
+        minutes.parse().ok()?
+    };
     let seconds = sign * (hours.parse::<i32>().ok()? * 3_600 + minutes * 60);
     let zone = jiff::tz::Offset::from_seconds(seconds).ok()?;
     zone.to_timestamp(local).ok().map(|at| at.as_millisecond())
@@ -320,7 +331,13 @@ mod tests {
 
     #[test]
     fn fillers_say_nothing() {
-        for filler in ["To Be Filled By O.E.M.", "0000000000", "Default string", "None", "  "] {
+        for filler in [
+            "To Be Filled By O.E.M.",
+            "0000000000",
+            "Default string",
+            "None",
+            "  ",
+        ] {
             assert!(is_filler(filler), "{filler}");
         }
         assert!(!is_filler("640HP72"));
@@ -328,7 +345,10 @@ mod tests {
 
     #[test]
     fn a_moment_needs_its_offset() {
-        assert_eq!(moment("2020-06-09 07:58:08", "+0200"), Some(1_591_682_288_000));
+        assert_eq!(
+            moment("2020-06-09 07:58:08", "+0200"),
+            Some(1_591_682_288_000)
+        );
         assert_eq!(moment("2020-06-09 07:58:08", ""), None);
     }
 }

@@ -91,11 +91,20 @@ fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, Refusal> {
     let declared = head
         .split_once("?>")
         .and_then(|(declaration, _)| declaration.split_once("encoding="))
-        .and_then(|(_, after)| after.trim_start_matches(['"', '\'']).split(['"', '\'']).next());
+        .and_then(|(_, after)| {
+            after
+                .trim_start_matches(['"', '\''])
+                .split(['"', '\''])
+                .next()
+        });
     match declared {
         Some("iso-8859-1" | "latin1" | "iso8859-1") => {
             // Each byte is the code point of its character.
-            Ok(bytes.iter().map(|byte| char::from(*byte)).collect::<String>().into())
+            Ok(bytes
+                .iter()
+                .map(|byte| char::from(*byte))
+                .collect::<String>()
+                .into())
         }
         None | Some("utf-8" | "utf8" | "us-ascii") => std::str::from_utf8(bytes)
             .map(Cow::Borrowed)

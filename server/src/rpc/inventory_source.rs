@@ -65,10 +65,20 @@ impl InventorySourceService for Service {
                     if !store::insert(tx, &source)? {
                         return Err(Failure::from(precondition(
                             "SOURCE_NAME_TAKEN",
-                            format!("there is a source {} already: choose another name", source.name),
+                            format!(
+                                "there is a source {} already: choose another name",
+                                source.name
+                            ),
                         )));
                     }
-                    record(tx, &source.id, "source.created", &actor, now_ms, json!({"name": source.name}))?;
+                    record(
+                        tx,
+                        &source.id,
+                        "source.created",
+                        &actor,
+                        now_ms,
+                        json!({"name": source.name}),
+                    )?;
                     let kept = CreateInventorySourceResponse {
                         source: Some(encode(&source)),
                         secret: String::new(),

@@ -245,7 +245,10 @@ fn contact(tasks: &[String]) -> String {
             .map(|task| format!("{task} task not supported"))
             .collect();
         answer.insert("disabled".to_owned(), json!(others));
-        answer.insert("message".to_owned(), Value::String(bounded(&said.join("; "))));
+        answer.insert(
+            "message".to_owned(),
+            Value::String(bounded(&said.join("; "))),
+        );
     }
     answer.to_string()
 }
@@ -329,7 +332,11 @@ fn agent_id(headers: &HeaderMap) -> Result<String, Problem> {
     let Some(value) = headers.get(AGENT_ID) else {
         return Ok(String::new());
     };
-    let text = value.to_str().unwrap_or_default().trim().to_ascii_lowercase();
+    let text = value
+        .to_str()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     let uuid = text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',
@@ -338,7 +345,10 @@ fn agent_id(headers: &HeaderMap) -> Result<String, Problem> {
     if uuid {
         Ok(text)
     } else {
-        Err(Problem::new(StatusCode::BAD_REQUEST, "GLPI-Agent-ID is no UUID"))
+        Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "GLPI-Agent-ID is no UUID",
+        ))
     }
 }
 
@@ -390,7 +400,10 @@ fn respond(style: Style, asked: &HeaderMap, answer: Result<String, Problem>) -> 
     // What cannot be deflated in memory is sent plain; agents tell by the content type.
     let (bytes, kind) = match style.compression.deflate(text.as_bytes()) {
         Some(bytes) => (bytes, style.compression.content_type(style.form)),
-        None => (text.into_bytes(), Compression::None.content_type(style.form)),
+        None => (
+            text.into_bytes(),
+            Compression::None.content_type(style.form),
+        ),
     };
     let mut response = (status, bytes).into_response();
     let headers = response.headers_mut();

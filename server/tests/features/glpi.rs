@@ -63,14 +63,23 @@ async fn send(
         request = request.header("Content-Type", kind);
     }
     let request = request.extension(peer).body(Body::from(body)).unwrap();
-    let response = web::routes(world.ctx.clone()).oneshot(request).await.unwrap();
+    let response = web::routes(world.ctx.clone())
+        .oneshot(request)
+        .await
+        .unwrap();
     let (head, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap().to_vec();
     (head.status, head.headers, body)
 }
 
 async fn send_json(world: &World, secret: &str, message: &Value) -> (StatusCode, Value) {
-    let (status, _, body) = send(world, secret, "application/json", message.to_string().into()).await;
+    let (status, _, body) = send(
+        world,
+        secret,
+        "application/json",
+        message.to_string().into(),
+    )
+    .await;
     (status, serde_json::from_slice(&body).unwrap())
 }
 
@@ -105,12 +114,17 @@ async fn sections(world: &World, id: &str) -> Vec<v1::Section> {
         kinds: vec![],
     };
     let service = inventory::Service(world.ctx.clone());
-    ok(service.get_inventory(world.by(&world.technician, request)).await).sections
+    ok(service
+        .get_inventory(world.by(&world.technician, request))
+        .await)
+    .sections
 }
 
 async fn facts(world: &World, id: &str, kind: SectionKind) -> Option<v1::SectionFacts> {
     let sections = sections(world, id).await;
-    let section = sections.into_iter().find(|section| section.kind() == kind)?;
+    let section = sections
+        .into_iter()
+        .find(|section| section.kind() == kind)?;
     Some(v1::SectionFacts::decode(section.facts).unwrap())
 }
 
@@ -122,18 +136,44 @@ async fn what_an_agent_sends_is_shown_as_facts(world: World) {
     let devices = devices(&world).await;
     assert_eq!(devices.len(), 1);
     let device = &devices[0];
-    assert_eq!((device.host_name.as_str(), device.origin.as_str()), ("pc-9", "glpi_agent"));
+    assert_eq!(
+        (device.host_name.as_str(), device.origin.as_str()),
+        ("pc-9", "glpi_agent")
+    );
     assert!(device.public_key.is_empty());
-    let identity = facts(&world, &device.id, SectionKind::Identity).await.unwrap();
+    let identity = facts(&world, &device.id, SectionKind::Identity)
+        .await
+        .unwrap();
     // A maker's filler is no serial number, and it is said.
-    assert!(identity.unread.iter().any(|one| one.group == "identity.system_serial"
-        && one.reason() == v1::UnreadReason::Placeholder));
-    let Some(Facts::Identity(it)) = identity.facts else { panic!() };
-    assert_eq!((it.system_serial, it.board_serial.as_deref()), (None, Some("B-77")));
-    let Some(Facts::Memory(it)) = facts(&world, &device.id, SectionKind::Memory).await.unwrap().facts
-    else { panic!() };
-    assert_eq!((it.visible_bytes, it.installed_bytes), (Some(7800 << 20), Some(4 << 30)));
-    assert_eq!((it.slots, it.free_slots, it.swap_bytes), (Some(2), Some(1), Some(0)));
+    assert!(
+        identity
+            .unread
+            .iter()
+            .any(|one| one.group == "identity.system_serial"
+                && one.reason() == v1::UnreadReason::Placeholder)
+    );
+    let Some(Facts::Identity(it)) = identity.facts else {
+        panic!()
+    };
+    assert_eq!(
+        (it.system_serial, it.board_serial.as_deref()),
+        (None, Some("B-77"))
+    );
+    let Some(Facts::Memory(it)) = facts(&world, &device.id, SectionKind::Memory)
+        .await
+        .unwrap()
+        .facts
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (it.visible_bytes, it.installed_bytes),
+        (Some(7800 << 20), Some(4 << 30))
+    );
+    assert_eq!(
+        (it.slots, it.free_slots, it.swap_bytes),
+        (Some(2), Some(1), Some(0))
+    );
     let section = sections(&world, &device.id).await.remove(0);
     assert_eq!(section.provenance[0].source, "GLPI Agent 1.7 (source glpi)");
     // The same once more changes nothing.
@@ -154,8 +194,13 @@ async fn a_partial_inventory_leaves_the_rest_as_it_was(world: World) {
     let (status, answer) = send_json(&world, &secret, &part).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     let Some(Facts::Memory(it)) = facts(&world, &id, SectionKind::Memory).await.unwrap().facts
-    else { panic!() };
-    assert_eq!((it.visible_bytes, it.modules.len()), (Some(15_600 << 20), 1));
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (it.visible_bytes, it.modules.len()),
+        (Some(15_600 << 20), 1)
+    );
     assert!(facts(&world, &id, SectionKind::Software).await.is_some());
 }
 
@@ -171,8 +216,13 @@ async fn a_full_inventory_without_a_section_ends_it(world: World) {
     let events = world
         .read(move |tx| chasqui_store::event::latest(tx, i64::MAX, "", 500))
         .await;
-    assert!(events.iter().any(|event| event.subject_id == of && event.data.to_string().contains("\"gone\":[\"batteries\"]")
-        || event.data.to_string().contains("\\\"gone\\\":[\\\"batteries\\\"]")));
+    assert!(events.iter().any(|event| {
+        event.subject_id == of && event.data.to_string().contains("\"gone\":[\"batteries\"]")
+            || event
+                .data
+                .to_string()
+                .contains("\\\"gone\\\":[\\\"batteries\\\"]")
+    }));
 }
 
 async fn a_partial_inventory_makes_no_device(world: World) {
@@ -180,7 +230,10 @@ async fn a_partial_inventory_makes_no_device(world: World) {
     let mut part = full();
     part["partial"] = true.into();
     let (status, answer) = send_json(&world, &secret, &part).await;
-    assert_eq!((status, &answer["status"]), (StatusCode::CONFLICT, &json!("error")));
+    assert_eq!(
+        (status, &answer["status"]),
+        (StatusCode::CONFLICT, &json!("error"))
+    );
     assert!(devices(&world).await.is_empty());
 }
 
@@ -188,7 +241,10 @@ async fn a_credential_is_needed_and_can_be_revoked(world: World) {
     let (id, secret) = source(&world, "glpi").await;
     let (status, headers, _) = send(&world, "", "", full().to_string().into()).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
-    assert_eq!(headers["www-authenticate"], "Basic realm=\"Chasqui inventory\"");
+    assert_eq!(
+        headers["www-authenticate"],
+        "Basic realm=\"Chasqui inventory\""
+    );
     let request = v1::RevokeInventorySourceRequest { source_id: id };
     let service = inventory_source::Service(world.ctx.clone());
     let request = world.by(&world.administrator, request);
@@ -218,11 +274,18 @@ async fn the_old_xml_is_understood_and_answered_alike(world: World) {
     let prolog = "<REQUEST><DEVICEID>pc-8</DEVICEID><QUERY>PROLOG</QUERY></REQUEST>";
     let kind = "application/x-compress-zlib";
     let (status, headers, body) = send(&world, &secret, kind, zlib(prolog.as_bytes())).await;
-    assert_eq!((status, headers["content-type"].to_str().unwrap()), (StatusCode::OK, kind));
+    assert_eq!(
+        (status, headers["content-type"].to_str().unwrap()),
+        (StatusCode::OK, kind)
+    );
     assert_eq!(headers["glpi-request-id"], "0A1B2C3D");
     let mut plain = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::ZlibDecoder::new(&body[..]), &mut plain).unwrap();
-    assert!(plain.contains("<PROLOG_FREQ>24</PROLOG_FREQ><RESPONSE>SEND</RESPONSE>"), "{plain}");
+    std::io::Read::read_to_string(&mut flate2::read::ZlibDecoder::new(&body[..]), &mut plain)
+        .unwrap();
+    assert!(
+        plain.contains("<PROLOG_FREQ>24</PROLOG_FREQ><RESPONSE>SEND</RESPONSE>"),
+        "{plain}"
+    );
     let mut inventory = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><REQUEST><DEVICEID>pc-8-2026-01-02-03-04-05\
         </DEVICEID><QUERY>INVENTORY</QUERY><CONTENT><HARDWARE><NAME>pc-8</NAME><MEMORY>2048</MEMORY></HARDWARE>\
         <VERSIONCLIENT>FusionInventory-Agent_v2.6</VERSIONCLIENT><PRINTERS><NAME>Jur"
@@ -234,24 +297,41 @@ async fn the_old_xml_is_understood_and_answered_alike(world: World) {
     assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
     let device = devices(&world).await.remove(0);
     assert_eq!(device.origin, "fusioninventory");
-    let Some(Facts::Printers(it)) = facts(&world, &device.id, SectionKind::Printers).await.unwrap().facts
-    else { panic!() };
+    let Some(Facts::Printers(it)) = facts(&world, &device.id, SectionKind::Printers)
+        .await
+        .unwrap()
+        .facts
+    else {
+        panic!()
+    };
     assert_eq!(it.printers[0].name, "Jurídica & Cia");
 }
 
 async fn bad_bodies_are_refused_and_nothing_is_stored(world: World) {
     let (_, secret) = source(&world, "glpi").await;
     let bomb = zlib(&vec![b' '; 60 << 20]);
-    let deep = format!("{{\"deviceid\":\"x\",\"content\":{}{}}}", "[".repeat(60), "]".repeat(60));
+    let deep = format!(
+        "{{\"deviceid\":\"x\",\"content\":{}{}}}",
+        "[".repeat(60),
+        "]".repeat(60)
+    );
     let twice = r#"{"deviceid":"a","deviceid":"b","content":{}}"#.to_owned();
     let entity = "<?xml version=\"1.0\"?><!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><REQUEST><DEVICEID>&x;</DEVICEID></REQUEST>".to_owned();
-    let attributes = format!("<REQUEST {}><DEVICEID>x</DEVICEID></REQUEST>", "a=\"1\" ".repeat(5_000));
+    let attributes = format!(
+        "<REQUEST {}><DEVICEID>x</DEVICEID></REQUEST>",
+        "a=\"1\" ".repeat(5_000)
+    );
     let lists = format!("<REQUEST>{}</REQUEST>", "<A>".repeat(100));
     let latin = b"<REQUEST><DEVICEID>\xed</DEVICEID></REQUEST>".to_vec();
     let zlib_type = "application/x-compress-zlib";
     for (what, kind, body, wanted) in [
         ("bomb", zlib_type, bomb, 413),
-        ("cut off", zlib_type, zlib(full().to_string().as_bytes())[..60].to_vec(), 400),
+        (
+            "cut off",
+            zlib_type,
+            zlib(full().to_string().as_bytes())[..60].to_vec(),
+            400,
+        ),
         ("brotli", "application/x-compress-br", vec![1], 415),
         ("deep", "", deep.into(), 400),
         ("twice", "", twice.into(), 400),
@@ -261,12 +341,27 @@ async fn bad_bodies_are_refused_and_nothing_is_stored(world: World) {
         ("undeclared encoding", "", latin, 400),
         ("empty", "", Vec::new(), 400),
         ("no content", "", br#"{"deviceid":"a"}"#.to_vec(), 400),
-        ("another action", "", br#"{"action":"deploy","deviceid":"a"}"#.to_vec(), 501),
-        ("another kind", "", br#"{"itemtype":"Printer","deviceid":"a","content":{}}"#.to_vec(), 501),
+        (
+            "another action",
+            "",
+            br#"{"action":"deploy","deviceid":"a"}"#.to_vec(),
+            501,
+        ),
+        (
+            "another kind",
+            "",
+            br#"{"itemtype":"Printer","deviceid":"a","content":{}}"#.to_vec(),
+            501,
+        ),
         ("too long", "", vec![b'x'; (32 << 20) + 1], 413),
     ] {
         let (status, _, answer) = send(&world, &secret, kind, body).await;
-        assert_eq!(status.as_u16(), wanted, "{what}: {}", String::from_utf8_lossy(&answer));
+        assert_eq!(
+            status.as_u16(),
+            wanted,
+            "{what}: {}",
+            String::from_utf8_lossy(&answer)
+        );
     }
     // Cut anywhere, it is refused or, whole, taken; never worse.
     let text = full().to_string();

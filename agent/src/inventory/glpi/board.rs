@@ -47,7 +47,13 @@ pub(super) fn fill(content: &mut Content, seen: &Seen) {
             slots.ports.iter().map(|one| {
                 Fields::default()
                     .text("name", &one.name)
-                    .text("type", one.r#type.clone().unwrap_or_else(|| "None".to_owned()).as_str())
+                    .text(
+                        "type",
+                        one.r#type
+                            .clone()
+                            .unwrap_or_else(|| "None".to_owned())
+                            .as_str(),
+                    )
                     .text("description", &one.connector)
             }),
         );
@@ -57,7 +63,13 @@ pub(super) fn fill(content: &mut Content, seen: &Seen) {
             "batteries",
             batteries.batteries.iter().map(|one| {
                 Fields::default()
-                    .text("name", one.model.clone().unwrap_or_else(|| one.name.clone()).as_str())
+                    .text(
+                        "name",
+                        one.model
+                            .clone()
+                            .unwrap_or_else(|| one.name.clone())
+                            .as_str(),
+                    )
                     .text("manufacturer", &one.manufacturer)
                     .text("serial", &one.serial)
                     .text("chemistry", &one.technology)
@@ -75,10 +87,20 @@ pub(super) fn fill(content: &mut Content, seen: &Seen) {
 /// Names of architectures that the official schema takes.
 fn known_arch(arch: &str) -> bool {
     let names = [
-        "mips", "mips64", "alpha", "sparc", "sparc64", "m68k", "x86_64", "powerpc", "powerpc64",
+        "mips",
+        "mips64",
+        "alpha",
+        "sparc",
+        "sparc64",
+        "m68k",
+        "x86_64",
+        "powerpc",
+        "powerpc64",
         "aarch64",
     ];
-    let old = arch.strip_prefix('i').and_then(|rest| rest.strip_suffix("86"));
+    let old = arch
+        .strip_prefix('i')
+        .and_then(|rest| rest.strip_suffix("86"));
     names.contains(&arch)
         || arch.starts_with("arm")
         || old.is_some_and(|digit| digit.len() == 1 && digit.bytes().all(|b| b.is_ascii_digit()))
@@ -129,11 +151,17 @@ fn interface(one: &v1::NetworkInterface) -> Vec<Fields> {
                 Some((IpAddr::V4(address), width)) => fields
                     .text("ipaddress", Some(address.to_string()))
                     .text("ipmask", width.map(|width| mask4(width).to_string()))
-                    .text("ipsubnet", width.map(|width| (address & mask4(width)).to_string())),
+                    .text(
+                        "ipsubnet",
+                        width.map(|width| (address & mask4(width)).to_string()),
+                    ),
                 Some((IpAddr::V6(address), width)) => fields
                     .text("ipaddress6", Some(address.to_string()))
                     .text("ipmask6", width.map(|width| mask6(width).to_string()))
-                    .text("ipsubnet6", width.map(|width| (address & mask6(width)).to_string())),
+                    .text(
+                        "ipsubnet6",
+                        width.map(|width| (address & mask6(width)).to_string()),
+                    ),
                 None => fields,
             }
         })
@@ -148,11 +176,19 @@ fn parts(text: &str) -> Option<(IpAddr, Option<u32>)> {
 }
 
 fn mask4(width: u32) -> Ipv4Addr {
-    Ipv4Addr::from_bits(u32::MAX.checked_shl(32_u32.saturating_sub(width)).unwrap_or(0))
+    Ipv4Addr::from_bits(
+        u32::MAX
+            .checked_shl(32_u32.saturating_sub(width))
+            .unwrap_or(0),
+    )
 }
 
 fn mask6(width: u32) -> Ipv6Addr {
-    Ipv6Addr::from_bits(u128::MAX.checked_shl(128_u32.saturating_sub(width)).unwrap_or(0))
+    Ipv6Addr::from_bits(
+        u128::MAX
+            .checked_shl(128_u32.saturating_sub(width))
+            .unwrap_or(0),
+    )
 }
 
 /// The protocol's name of a kind of interface; none where it has no such kind.

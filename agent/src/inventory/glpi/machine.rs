@@ -43,7 +43,10 @@ fn hardware(content: &mut Content, seen: &Seen, volatile: &v1::VolatileFacts) {
             .text("dns", &network.dns_servers.join("/"));
     }
     if let Some(directory) = seen.directory() {
-        fields = fields.text("workgroup", directory.workgroup.clone().or(directory.domain.clone()));
+        fields = fields.text(
+            "workgroup",
+            directory.workgroup.clone().or(directory.domain.clone()),
+        );
     }
     if let Some(last) = &volatile.last_log_on {
         fields = fields
@@ -126,7 +129,10 @@ fn fqdn(identity: &v1::IdentityFacts) -> Option<String> {
 pub(super) fn moment(at_ms: i64) -> Option<String> {
     let of_day = at_ms.div_euclid(1_000).rem_euclid(86_400);
     let (hours, minutes, seconds) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
-    Some(format!("{} {hours:02}:{minutes:02}:{seconds:02}Z", day_of(at_ms)?))
+    Some(format!(
+        "{} {hours:02}:{minutes:02}:{seconds:02}Z",
+        day_of(at_ms)?
+    ))
 }
 
 fn software(content: &mut Content, seen: &Seen) {
@@ -134,20 +140,31 @@ fn software(content: &mut Content, seen: &Seen) {
         return;
     };
     let mut days = vec![None; software.items.len()];
-    for installed in seen.dates().map(|dates| dates.days.as_slice()).unwrap_or_default() {
+    for installed in seen
+        .dates()
+        .map(|dates| dates.days.as_slice())
+        .unwrap_or_default()
+    {
         let day = day_of(i64::from(installed.day) * 86_400_000);
         let mut at = 0_usize;
         for pair in installed.runs.chunks_exact(2) {
             let [skip, length] = pair else { continue };
             at = at.saturating_add(*skip as usize);
             let end = at.saturating_add(*length as usize).min(days.len());
-            days.get_mut(at.min(end)..end).into_iter().flatten().for_each(|one| one.clone_from(&day));
+            days.get_mut(at.min(end)..end)
+                .into_iter()
+                .flatten()
+                .for_each(|one| one.clone_from(&day));
             at = end;
         }
     }
     let items = software.items.iter().zip(days).map(|(one, day)| {
         // The protocol's name of the packages of dpkg.
-        let from = if one.source == "dpkg" { "deb" } else { &one.source };
+        let from = if one.source == "dpkg" {
+            "deb"
+        } else {
+            &one.source
+        };
         Fields::default()
             .text("name", &one.name)
             .text("version", &one.version)
@@ -170,7 +187,9 @@ fn people(content: &mut Content, seen: &Seen, volatile: &v1::VolatileFacts) {
         .collect();
     logins.sort();
     logins.dedup();
-    let users = logins.into_iter().map(|login| Fields::default().text("login", login));
+    let users = logins
+        .into_iter()
+        .map(|login| Fields::default().text("login", login));
     content.list("users", users);
     let Some(accounts) = seen.accounts() else {
         return;
@@ -192,16 +211,20 @@ fn people(content: &mut Content, seen: &Seen, volatile: &v1::VolatileFacts) {
     );
     content.list(
         "local_groups",
-        accounts.groups.iter().filter(|one| !one.name.is_empty()).map(|one| {
-            let fields = Fields::default()
-                .text("id", Some(one.gid.to_string()))
-                .text("name", &one.name);
-            if one.members.is_empty() {
-                fields
-            } else {
-                fields.value("members", one.members.clone().into())
-            }
-        }),
+        accounts
+            .groups
+            .iter()
+            .filter(|one| !one.name.is_empty())
+            .map(|one| {
+                let fields = Fields::default()
+                    .text("id", Some(one.gid.to_string()))
+                    .text("name", &one.name);
+                if one.members.is_empty() {
+                    fields
+                } else {
+                    fields.value("members", one.members.clone().into())
+                }
+            }),
     );
 }
 
@@ -223,12 +246,16 @@ fn guests(content: &mut Content, seen: &Seen) {
     );
     content.list(
         "remote_mgmt",
-        guests.remote_tools.iter().filter(|one| one.id.is_some()).map(|one| {
-            Fields::default()
-                .text("id", &one.id)
-                .text("type", &one.name)
-                .text("version", &one.version)
-        }),
+        guests
+            .remote_tools
+            .iter()
+            .filter(|one| one.id.is_some())
+            .map(|one| {
+                Fields::default()
+                    .text("id", &one.id)
+                    .text("type", &one.name)
+                    .text("version", &one.version)
+            }),
     );
 }
 
@@ -252,7 +279,11 @@ fn protection(content: &mut Content, seen: &Seen) {
         "firewalls",
         security.firewalls.iter().filter_map(|one| {
             let status = if one.enabled? { "on" } else { "off" };
-            Some(Fields::default().text("description", &one.name).text("status", status))
+            Some(
+                Fields::default()
+                    .text("description", &one.name)
+                    .text("status", status),
+            )
         }),
     );
 }

@@ -132,13 +132,17 @@ pub fn render_glpi(inventory: &Inventory, device_id: &str, partial: &[&Category]
     let wanted = |kind: SectionKind| {
         partial.is_empty()
             || matches!(kind, Kind::Identity | Kind::Hardware)
-            || partial.iter().any(|category| category.kinds.contains(&kind))
+            || partial
+                .iter()
+                .any(|category| category.kinds.contains(&kind))
     };
     if !partial.is_empty() {
         let always = ["bios", "hardware"];
         content.retain(|key, _| {
             always.contains(&key.as_str())
-                || partial.iter().any(|category| category.sections.contains(&key.as_str()))
+                || partial
+                    .iter()
+                    .any(|category| category.sections.contains(&key.as_str()))
         });
         if !content.contains_key("users")
             && let Some(Value::Object(hardware)) = content.get_mut("hardware")
@@ -147,12 +151,19 @@ pub fn render_glpi(inventory: &Inventory, device_id: &str, partial: &[&Category]
             hardware.remove("datelastloggeduser");
         }
     }
-    for section in inventory.sections.iter().filter(|section| wanted(section.kind())) {
+    for section in inventory
+        .sections
+        .iter()
+        .filter(|section| wanted(section.kind()))
+    {
         let name = format!("{PREFIX}{}", kind_name(section.kind()));
         content.insert(name, extension(inventory, section));
     }
     if partial.is_empty() {
-        content.insert(format!("{PREFIX}volatile"), facts::volatile_json(&inventory.volatile));
+        content.insert(
+            format!("{PREFIX}volatile"),
+            facts::volatile_json(&inventory.volatile),
+        );
     }
     let version = format!("Chasqui-Agent_v{}", env!("CARGO_PKG_VERSION"));
     content.insert("versionclient".to_owned(), version.into());

@@ -84,7 +84,10 @@ fn disks(content: &mut Content, seen: &Seen, volatile: &v1::VolatileFacts) {
                 .text("serial", &one.uuid);
             match encryption(&one.mount_point) {
                 Some(found) => fields
-                    .text("encrypt_name", found.r#type.as_ref().map(|kind| kind.to_uppercase()))
+                    .text(
+                        "encrypt_name",
+                        found.r#type.as_ref().map(|kind| kind.to_uppercase()),
+                    )
                     .text("encrypt_algo", &found.cipher)
                     .text("encrypt_status", "Yes"),
                 None => fields,
@@ -137,58 +140,90 @@ fn volumes(content: &mut Content, seen: &Seen) {
 
 fn devices(content: &mut Content, devices: &v1::DevicesFacts) {
     let pci = devices.pci.iter();
-    content.list("controllers", pci.map(|one| {
-        let subsystem = match (&one.subsystem_vendor_id, &one.subsystem_device_id) {
-            (Some(vendor), Some(device)) => Some(format!("{vendor}:{device}")),
-            _ => None,
-        };
-        // The protocol's class is without the interface.
-        let class = one.class_code.as_ref().map(|class| class.chars().take(4).collect::<String>());
-        Fields::default()
-            .text("pcislot", &one.slot)
-            .text("vendorid", &one.vendor_id)
-            .text("productid", &one.device_id)
-            .text("pcisubsystemid", subsystem)
-            .text("pciclass", class)
-            .text("type", &one.class_name)
-            .text("manufacturer", &one.vendor)
-            .text("name", &one.device)
-            .text("caption", &one.device)
-            .text("driver", &one.driver)
-            .text("rev", one.revision.map(|revision| format!("{revision:02x}")))
-    }));
-    content.list("usbdevices", devices.usb.iter().map(|one| {
-        Fields::default()
-            .text("vendorid", &one.vendor_id)
-            .text("productid", &one.product_id)
-            .text("manufacturer", &one.vendor)
-            .text("name", &one.product)
-            .text("caption", &one.product)
-            .text("serial", &one.serial)
-            .text("class", one.classes.first().cloned())
-    }));
-    content.list("videos", devices.gpus.iter().map(|one| {
-        Fields::default()
-            .text("name", one.model.clone().or(one.vendor.clone()))
-            .number("memory", mebibytes(one.memory_bytes))
-            .text("pcislot", &one.pci_slot)
-    }));
-    content.list("inputs", devices.inputs.iter().map(|one| {
-        Fields::default()
-            .text("name", &one.name)
-            .text("caption", &one.name)
-            .text("type", &one.r#type)
-            .text("interface", &one.bus)
-    }));
-    content.list("sounds", devices.sounds.iter().map(|one| {
-        Fields::default().text("name", &one.name).text("caption", &one.name)
-    }));
-    content.list("modems", devices.modems.iter().map(|one| {
-        Fields::default().text("name", &one.name).text("manufacturer", &one.manufacturer)
-    }));
-    content.list("cameras", devices.cameras.iter().map(|one| {
-        Fields::default().text("designation", &one.name)
-    }));
+    content.list(
+        "controllers",
+        pci.map(|one| {
+            let subsystem = match (&one.subsystem_vendor_id, &one.subsystem_device_id) {
+                (Some(vendor), Some(device)) => Some(format!("{vendor}:{device}")),
+                _ => None,
+            };
+            // The protocol's class is without the interface.
+            let class = one
+                .class_code
+                .as_ref()
+                .map(|class| class.chars().take(4).collect::<String>());
+            Fields::default()
+                .text("pcislot", &one.slot)
+                .text("vendorid", &one.vendor_id)
+                .text("productid", &one.device_id)
+                .text("pcisubsystemid", subsystem)
+                .text("pciclass", class)
+                .text("type", &one.class_name)
+                .text("manufacturer", &one.vendor)
+                .text("name", &one.device)
+                .text("caption", &one.device)
+                .text("driver", &one.driver)
+                .text(
+                    "rev",
+                    one.revision.map(|revision| format!("{revision:02x}")),
+                )
+        }),
+    );
+    content.list(
+        "usbdevices",
+        devices.usb.iter().map(|one| {
+            Fields::default()
+                .text("vendorid", &one.vendor_id)
+                .text("productid", &one.product_id)
+                .text("manufacturer", &one.vendor)
+                .text("name", &one.product)
+                .text("caption", &one.product)
+                .text("serial", &one.serial)
+                .text("class", one.classes.first().cloned())
+        }),
+    );
+    content.list(
+        "videos",
+        devices.gpus.iter().map(|one| {
+            Fields::default()
+                .text("name", one.model.clone().or(one.vendor.clone()))
+                .number("memory", mebibytes(one.memory_bytes))
+                .text("pcislot", &one.pci_slot)
+        }),
+    );
+    content.list(
+        "inputs",
+        devices.inputs.iter().map(|one| {
+            Fields::default()
+                .text("name", &one.name)
+                .text("caption", &one.name)
+                .text("type", &one.r#type)
+                .text("interface", &one.bus)
+        }),
+    );
+    content.list(
+        "sounds",
+        devices.sounds.iter().map(|one| {
+            Fields::default()
+                .text("name", &one.name)
+                .text("caption", &one.name)
+        }),
+    );
+    content.list(
+        "modems",
+        devices.modems.iter().map(|one| {
+            Fields::default()
+                .text("name", &one.name)
+                .text("manufacturer", &one.manufacturer)
+        }),
+    );
+    content.list(
+        "cameras",
+        devices
+            .cameras
+            .iter()
+            .map(|one| Fields::default().text("designation", &one.name)),
+    );
 }
 
 fn monitor(one: &v1::Display) -> Fields {
@@ -200,9 +235,15 @@ fn monitor(one: &v1::Display) -> Fields {
     Fields::default()
         .text("name", &one.model)
         .text("caption", &one.model)
-        .text("manufacturer", one.manufacturer.clone().or(one.manufacturer_id.clone()))
+        .text(
+            "manufacturer",
+            one.manufacturer.clone().or(one.manufacturer_id.clone()),
+        )
         .text("serial", &one.serial)
         .text("description", made)
         .text("port", &one.connector)
-        .text("base64", one.edid.as_ref().map(|edid| STANDARD.encode(edid)))
+        .text(
+            "base64",
+            one.edid.as_ref().map(|edid| STANDARD.encode(edid)),
+        )
 }

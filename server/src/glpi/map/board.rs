@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chasqui_proto::v1::{self, SecureBoot, SectionKind, section_facts::Facts};
+use chasqui_proto::v1::{self, SectionKind, SecureBoot, section_facts::Facts};
 
 use super::super::values::{self, Item};
 use super::machine::named;
@@ -71,11 +71,16 @@ fn memory(maker: &mut Maker<'_>) {
     if let Some(hardware) = maker.object("hardware") {
         it.visible_bytes = hardware.mebibytes("memory");
         // No swap is said with a zero.
-        it.swap_bytes = hardware.number("swap").and_then(|mib| mib.checked_mul(1 << 20));
+        it.swap_bytes = hardware
+            .number("swap")
+            .and_then(|mib| mib.checked_mul(1 << 20));
     }
     if let Some(slots) = maker.list("memories") {
         let slots = notes.bounded("memory.modules", slots, 1_024);
-        let kind = |item: Item<'_>| item.text("type").filter(|text| !text.eq_ignore_ascii_case("empty slot"));
+        let kind = |item: Item<'_>| {
+            item.text("type")
+                .filter(|text| !text.eq_ignore_ascii_case("empty slot"))
+        };
         it.modules = slots
             .iter()
             .filter(|item| item.mebibytes("capacity").is_some())
@@ -84,7 +89,9 @@ fn memory(maker: &mut Maker<'_>) {
                 size_bytes: item.mebibytes("capacity"),
                 r#type: kind(*item).map(|text| named(&text)),
                 speed_mts: item.leading("speed").filter(|speed| *speed > 0),
-                manufacturer: item.text("manufacturer").filter(|text| !values::is_filler(text)),
+                manufacturer: item
+                    .text("manufacturer")
+                    .filter(|text| !values::is_filler(text)),
                 part_number: item.text("model"),
                 serial: notes.serial("memory.modules.serial", item.text("serialnumber")),
                 form_factor: item.text("formfactor").map(|text| named(&text)),
@@ -158,7 +165,9 @@ fn firmware(maker: &mut Maker<'_>) {
         Some(Facts::Firmware(it)) => it,
         _ => v1::FirmwareFacts::default(),
     };
-    let secure_boot = maker.object("bios").and_then(|bios| bios.text("secure_boot"));
+    let secure_boot = maker
+        .object("bios")
+        .and_then(|bios| bios.text("secure_boot"));
     if maker.has("bios") {
         it.secure_boot = match secure_boot.as_deref() {
             Some("enabled") => SecureBoot::Enabled,
@@ -182,7 +191,10 @@ fn firmware(maker: &mut Maker<'_>) {
         components.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
         it.components = notes.bounded("firmware.components", components, MAX_ITEMS);
     }
-    if secure_boot.is_none() && !maker.has("firmwares") && maker.before(SectionKind::Firmware).is_none() {
+    if secure_boot.is_none()
+        && !maker.has("firmwares")
+        && maker.before(SectionKind::Firmware).is_none()
+    {
         return;
     }
     let keys = [
@@ -232,7 +244,10 @@ fn network(maker: &mut Maker<'_>) {
             .collect()
     };
     if let Some(hardware) = maker.object("hardware") {
-        it.default_gateways = hardware.text("defaultgateway").map(split).unwrap_or_default();
+        it.default_gateways = hardware
+            .text("defaultgateway")
+            .map(split)
+            .unwrap_or_default();
         it.dns_servers = hardware.text("dns").map(split).unwrap_or_default();
     }
     if let Some(entries) = maker.list("networks") {
@@ -242,12 +257,13 @@ fn network(maker: &mut Maker<'_>) {
             let Some(name) = entry.text("description") else {
                 continue;
             };
-            let interface = interfaces
-                .entry(name.clone())
-                .or_insert_with(|| v1::NetworkInterface {
-                    name,
-                    ..v1::NetworkInterface::default()
-                });
+            let interface =
+                interfaces
+                    .entry(name.clone())
+                    .or_insert_with(|| v1::NetworkInterface {
+                        name,
+                        ..v1::NetworkInterface::default()
+                    });
             join(interface, entry);
         }
         for interface in interfaces.values_mut() {
@@ -275,13 +291,19 @@ fn join(interface: &mut v1::NetworkInterface, entry: Item<'_>) {
         .map(|mac| mac.to_lowercase())
         .filter(|mac| mac != "00:00:00:00:00:00");
     keep(&mut interface.mac, mac);
-    keep(&mut interface.r#type, entry.text("type").map(|text| match text.as_str() {
-        "local" => "loopback".to_owned(),
-        "aggregate" => "bond".to_owned(),
-        _ => text,
-    }));
+    keep(
+        &mut interface.r#type,
+        entry.text("type").map(|text| match text.as_str() {
+            "local" => "loopback".to_owned(),
+            "aggregate" => "bond".to_owned(),
+            _ => text,
+        }),
+    );
     for (address, mask) in [("ipaddress", "ipmask"), ("ipaddress6", "ipmask6")] {
-        let Some(address) = entry.text(address).filter(|text| text.parse::<std::net::IpAddr>().is_ok()) else {
+        let Some(address) = entry
+            .text(address)
+            .filter(|text| text.parse::<std::net::IpAddr>().is_ok())
+        else {
             continue;
         };
         let width = entry.text(mask).and_then(|mask| values::prefix(&mask));
@@ -291,15 +313,25 @@ fn join(interface: &mut v1::NetworkInterface, entry: Item<'_>) {
         });
     }
     keep(&mut interface.mtu, entry.small("mtu"));
-    let up = match entry.text("status").map(|text| text.to_lowercase()).as_deref() {
+    let up = match entry
+        .text("status")
+        .map(|text| text.to_lowercase())
+        .as_deref()
+    {
         Some("up") => Some(true),
         Some("down") => Some(false),
         _ => None,
     };
     keep(&mut interface.up, up);
-    keep(&mut interface.speed_mbps, entry.leading("speed").filter(|speed| *speed > 0));
+    keep(
+        &mut interface.speed_mbps,
+        entry.leading("speed").filter(|speed| *speed > 0),
+    );
     keep(&mut interface.driver, entry.text("driver"));
-    keep(&mut interface.pci_slot, entry.text("pcislot").map(super::parts::slot));
+    keep(
+        &mut interface.pci_slot,
+        entry.text("pcislot").map(super::parts::slot),
+    );
     keep(&mut interface.manufacturer, entry.text("manufacturer"));
     keep(&mut interface.model, entry.text("model"));
     keep(&mut interface.r#virtual, entry.flag("virtualdev"));

@@ -32,8 +32,7 @@ fn identity(maker: &mut Maker<'_>) {
     if let Some(bios) = maker.object("bios") {
         it.system_serial = notes.serial("identity.system_serial", bios.text("ssn"));
         it.board_serial = notes.serial("identity.board_serial", bios.text("msn"));
-        it.chassis_serial =
-            notes.serial("identity.chassis_serial", bios.text("enclosureserial"));
+        it.chassis_serial = notes.serial("identity.chassis_serial", bios.text("enclosureserial"));
         it.asset_tag = notes.serial("identity.asset_tag", bios.text("assettag"));
     }
     if let Some(hardware) = maker.object("hardware") {
@@ -71,10 +70,12 @@ fn hardware(maker: &mut Maker<'_>) {
     }
     if let Some(hardware) = maker.object("hardware") {
         it.chassis_type = hardware.text("chassis_type").map(|text| named(&text));
-        it.virtualization = hardware.text("vmsystem").map(|text| match named(&text).as_str() {
-            "physical" => "none".to_owned(),
-            other => other.to_owned(),
-        });
+        it.virtualization = hardware
+            .text("vmsystem")
+            .map(|text| match named(&text).as_str() {
+                "physical" => "none".to_owned(),
+                other => other.to_owned(),
+            });
     }
     let keys = [
         ("bios", "hardware.manufacturer"),
@@ -96,9 +97,14 @@ fn operating_system(maker: &mut Maker<'_>) {
     let mut it = v1::OperatingSystemFacts::default();
     if let Some(system) = maker.object("operatingsystem") {
         let name = system.text("name");
-        let kernel_name = system.text("kernel_name").unwrap_or_default().to_lowercase();
+        let kernel_name = system
+            .text("kernel_name")
+            .unwrap_or_default()
+            .to_lowercase();
         let windows = kernel_name.starts_with("mswin")
-            || name.as_deref().is_some_and(|name| name.starts_with("Microsoft"));
+            || name
+                .as_deref()
+                .is_some_and(|name| name.starts_with("Microsoft"));
         it.family = if windows {
             Some("windows".to_owned())
         } else {
@@ -114,7 +120,10 @@ fn operating_system(maker: &mut Maker<'_>) {
         it.version = if windows {
             it.kernel.clone()
         } else {
-            version.as_deref().and_then(|text| text.split(' ').next()).map(str::to_owned)
+            version
+                .as_deref()
+                .and_then(|text| text.split(' ').next())
+                .map(str::to_owned)
         };
         it.edition = version
             .as_deref()
@@ -183,7 +192,9 @@ fn software(maker: &mut Maker<'_>) {
             publisher: item.text("publisher"),
             size_bytes: item.number("filesize").filter(|size| *size > 0),
             installed_at_ms: None,
-            category: item.text("system_category").filter(|text| text != "Unspecified"),
+            category: item
+                .text("system_category")
+                .filter(|text| text != "Unspecified"),
         };
         found.push((one, day));
     }
@@ -293,7 +304,10 @@ fn guests(maker: &mut Maker<'_>) {
             .filter_map(|item| {
                 Some(v1::Guest {
                     name: item.text("name")?,
-                    r#type: item.any(&["vmtype", "subsystem"]).unwrap_or_default().to_lowercase(),
+                    r#type: item
+                        .any(&["vmtype", "subsystem"])
+                        .unwrap_or_default()
+                        .to_lowercase(),
                     uuid: item.text("uuid"),
                     memory_bytes: item.mebibytes("memory"),
                     cpus: item.small("vcpu").filter(|count| *count > 0),
@@ -390,9 +404,13 @@ pub(super) fn volatile(content: &Map<String, Value>, now_ms: i64) -> Option<v1::
             });
         }
     }
-    it.free_space.sort_by(|a, b| a.mount_point.cmp(&b.mount_point));
+    it.free_space
+        .sort_by(|a, b| a.mount_point.cmp(&b.mount_point));
     it.free_space.truncate(500);
-    let system = content.get("operatingsystem").and_then(Value::as_object).map(Item);
+    let system = content
+        .get("operatingsystem")
+        .and_then(Value::as_object)
+        .map(Item);
     it.booted_at_ms = system.and_then(|system| {
         let zone = system.object("timezone")?;
         values::moment(&system.text("boot_time")?, &zone.text("offset")?)
@@ -408,7 +426,8 @@ pub(super) fn volatile(content: &Map<String, Value>, now_ms: i64) -> Option<v1::
     }
     it.logged_in.sort_by(|a, b| a.login.cmp(&b.login));
     it.logged_in.truncate(100);
-    it.processes = values::list(content, "processes").and_then(|list| u32::try_from(list.len()).ok());
+    it.processes =
+        values::list(content, "processes").and_then(|list| u32::try_from(list.len()).ok());
     let said = !it.free_space.is_empty()
         || it.booted_at_ms.is_some()
         || !it.logged_in.is_empty()

@@ -64,7 +64,11 @@ fn disks(maker: &mut Maker<'_>) {
 fn optical(item: Item<'_>) -> bool {
     item.any(&["type", "description"])
         .map(|text| named(&text))
-        .is_some_and(|text| ["cdrom", "cd_rom", "dvd", "cd", "floppy"].iter().any(|kind| text.contains(kind)))
+        .is_some_and(|text| {
+            ["cdrom", "cd_rom", "dvd", "cd", "floppy"]
+                .iter()
+                .any(|kind| text.contains(kind))
+        })
 }
 
 fn disk(item: Item<'_>, notes: &mut Notes) -> v1::Disk {
@@ -86,11 +90,13 @@ fn disk(item: Item<'_>, notes: &mut Notes) -> v1::Disk {
         // `disk` alone does not say what it is made of.
         DiskKind::Unspecified
     };
-    let bus = item.any(&["interface", "description"]).map(|text| match text.to_lowercase().as_str() {
-        "serial-ata" | "sata" => "sata".to_owned(),
-        _ if kind == DiskKind::Nvme => "nvme".to_owned(),
-        other => named(other),
-    });
+    let bus =
+        item.any(&["interface", "description"])
+            .map(|text| match text.to_lowercase().as_str() {
+                "serial-ata" | "sata" => "sata".to_owned(),
+                _ if kind == DiskKind::Nvme => "nvme".to_owned(),
+                other => named(other),
+            });
     v1::Disk {
         name,
         model: item.text("model"),
@@ -120,19 +126,25 @@ fn storage(maker: &mut Maker<'_>) {
                 continue;
             };
             let device = item.any(&["volumn", "letter"]).unwrap_or_default();
-            let entry = by_device.entry(device.clone()).or_insert_with(|| v1::Encryption {
-                device,
-                r#type: Some(kind.to_lowercase()),
-                cipher: item.text("encrypt_algo"),
-                // Its file system is mounted, else it would not be in this list.
-                unlocked: item.flag("encrypt_status"),
-                ..v1::Encryption::default()
-            });
+            let entry = by_device
+                .entry(device.clone())
+                .or_insert_with(|| v1::Encryption {
+                    device,
+                    r#type: Some(kind.to_lowercase()),
+                    cipher: item.text("encrypt_algo"),
+                    // Its file system is mounted, else it would not be in this list.
+                    unlocked: item.flag("encrypt_status"),
+                    ..v1::Encryption::default()
+                });
             entry.mount_points.extend(item.any(&["type", "letter"]));
             entry.mount_points.sort();
         }
         encrypted = !by_device.is_empty();
-        it.encryptions = notes.bounded("storage.encryptions", by_device.into_values().collect(), MAX_ITEMS);
+        it.encryptions = notes.bounded(
+            "storage.encryptions",
+            by_device.into_values().collect(),
+            MAX_ITEMS,
+        );
     }
     if maker.has("volume_groups") {
         it.volume_groups = volume_groups(maker, &mut notes);
@@ -187,7 +199,9 @@ fn volume_groups(maker: &Maker<'_>, notes: &mut Notes) -> Vec<v1::VolumeGroup> {
                 name,
                 uuid,
                 size_bytes: group.megabytes("size"),
-                free_bytes: group.number("free").and_then(|mb| mb.checked_mul(1_000_000)),
+                free_bytes: group
+                    .number("free")
+                    .and_then(|mb| mb.checked_mul(1_000_000)),
                 extent_bytes: None,
                 physical_volumes,
                 logical_volumes,
@@ -228,11 +242,17 @@ fn devices(maker: &mut Maker<'_>) {
                 vendor: item.text("manufacturer"),
                 product: item.any(&["name", "caption"]),
                 serial: item.text("serial"),
-                classes: item.text("class").map(|class| usb_class(&class)).into_iter().collect(),
+                classes: item
+                    .text("class")
+                    .map(|class| usb_class(&class))
+                    .into_iter()
+                    .collect(),
                 speed_mbps: None,
             })
             .collect();
-        usb.sort_by(|a, b| (&a.vendor_id, &a.product_id, &a.serial).cmp(&(&b.vendor_id, &b.product_id, &b.serial)));
+        usb.sort_by(|a, b| {
+            (&a.vendor_id, &a.product_id, &a.serial).cmp(&(&b.vendor_id, &b.product_id, &b.serial))
+        });
         it.usb = notes.bounded("devices.usb", usb, MAX_ITEMS);
     }
     if let Some(items) = maker.list("videos") {
@@ -316,7 +336,10 @@ fn devices(maker: &mut Maker<'_>) {
 }
 
 fn pci(item: Item<'_>) -> v1::PciDevice {
-    let subsystem = item.text("pcisubsystemid").unwrap_or_default().to_lowercase();
+    let subsystem = item
+        .text("pcisubsystemid")
+        .unwrap_or_default()
+        .to_lowercase();
     let (subsystem_vendor_id, subsystem_device_id) = match subsystem.split_once(':') {
         Some((vendor, device)) => (Some(vendor.to_owned()), Some(device.to_owned())),
         None => (None, None),
@@ -336,7 +359,9 @@ fn pci(item: Item<'_>) -> v1::PciDevice {
         vendor: item.text("manufacturer"),
         device: item.any(&["name", "caption"]),
         driver: item.text("driver"),
-        revision: item.text("rev").and_then(|text| u32::from_str_radix(&text, 16).ok()),
+        revision: item
+            .text("rev")
+            .and_then(|text| u32::from_str_radix(&text, 16).ok()),
     }
 }
 
@@ -383,14 +408,24 @@ fn displays(maker: &mut Maker<'_>) {
                 manufacturer: item.text("manufacturer"),
                 model: item.any(&["name", "caption"]),
                 serial: notes.serial("displays.displays.serial", item.text("serial")),
-                week: week.trim().parse().ok().filter(|week| (1..=54).contains(week)),
-                year: year.trim().parse().ok().filter(|year| (1990..=2200).contains(year)),
+                week: week
+                    .trim()
+                    .parse()
+                    .ok()
+                    .filter(|week| (1..=54).contains(week)),
+                year: year
+                    .trim()
+                    .parse()
+                    .ok()
+                    .filter(|year| (1990..=2200).contains(year)),
                 edid: edid.map(Into::into),
                 ..v1::Display::default()
             }
         })
         .collect();
-    displays.sort_by(|a, b| (&a.connector, &a.model, &a.serial).cmp(&(&b.connector, &b.model, &b.serial)));
+    displays.sort_by(|a, b| {
+        (&a.connector, &a.model, &a.serial).cmp(&(&b.connector, &b.model, &b.serial))
+    });
     let it = v1::DisplaysFacts {
         displays: notes.bounded("displays.displays", displays, 100),
     };

@@ -88,7 +88,12 @@ pub fn declared(headers: &HeaderMap) -> Result<Option<Compression>, Problem> {
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = kind
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     Ok(match kind.as_str() {
         "application/x-compress-zlib" | "application/x-zlib" => Some(Compression::Zlib),
         "application/x-compress-gzip" | "application/x-gzip" => Some(Compression::Gzip),
@@ -116,10 +121,9 @@ pub async fn read(body: Body, headers: &HeaderMap) -> Result<Vec<u8>, Problem> {
         let mut bytes = Vec::new();
         let mut chunks = body.into_data_stream();
         loop {
-            let chunk: Option<Result<Bytes, _>> =
-                tokio::time::timeout(CHUNK_WITHIN, chunks.next())
-                    .await
-                    .map_err(|_| too_slow())?;
+            let chunk: Option<Result<Bytes, _>> = tokio::time::timeout(CHUNK_WITHIN, chunks.next())
+                .await
+                .map_err(|_| too_slow())?;
             let Some(chunk) = chunk else {
                 return Ok(bytes);
             };

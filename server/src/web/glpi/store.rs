@@ -55,10 +55,22 @@ pub async fn store(
         ));
     }
     let client = glpi::client(&inventory.content);
-    let marked = format!("{} (source {})", client.replacen("GLPI-Agent", "GLPI Agent", 1), source.name);
+    let marked = format!(
+        "{} (source {})",
+        client.replacen("GLPI-Agent", "GLPI Agent", 1),
+        source.name
+    );
     let mapped = {
         let (inventory, marked) = (inventory.clone(), marked.clone());
-        move || glpi::report(&inventory.content, inventory.partial, &before, &marked, now_ms)
+        move || {
+            glpi::report(
+                &inventory.content,
+                inventory.partial,
+                &before,
+                &marked,
+                now_ms,
+            )
+        }
     };
     let report = tokio::task::spawn_blocking(mapped)
         .await
@@ -138,9 +150,8 @@ fn make(tx: &mut Tx, reporter: &Reporter<'_>, now_ms: i64) -> Result<String, Fai
 }
 
 fn parsed(id: &str) -> Result<DeviceId, Failure> {
-    id.parse().map_err(|_| {
-        Failure::from(precondition("DEVICE_ID", "a device has an id that is none"))
-    })
+    id.parse()
+        .map_err(|_| Failure::from(precondition("DEVICE_ID", "a device has an id that is none")))
 }
 
 /// As the machine calls itself, else its name in the agent's own id (`host-2018-07-09-09-07-13`).
