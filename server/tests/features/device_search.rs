@@ -120,8 +120,9 @@ async fn administrative(world: &World, machine: &Machine, plate: &str, dependenc
             plate: plate.to_owned(),
             dependency: dependency.to_owned(),
             purchase_date: "2019-05-06".to_owned(),
-            responsible: String::new(),
+            ..v1::AdministrativeFacts::default()
         }),
+        ..v1::SetAdministrativeFactsRequest::default()
     };
     let service = device::Service(world.ctx.clone());
     ok(service

@@ -111,7 +111,7 @@ async fn devices(world: &World) -> Vec<device::Device> {
 async fn sections(world: &World, id: &str) -> Vec<v1::Section> {
     let request = v1::GetInventoryRequest {
         device_id: id.to_owned(),
-        kinds: vec![],
+        ..v1::GetInventoryRequest::default()
     };
     let service = inventory::Service(world.ctx.clone());
     ok(service
