@@ -44,10 +44,8 @@ async fn fusioninventory_reports_to_a_running_coordinator() {
     .await
     .unwrap();
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
-    let listed = fleet
-        .technician
-        .devices()
-        .list_devices(ListDevicesRequest::default());
+    let mut devices = fleet.technician.devices();
+    let listed = devices.list_devices(ListDevicesRequest::default());
     let devices = listed.await.unwrap().into_inner().devices;
     let device = devices
         .iter()
@@ -60,6 +58,7 @@ async fn fusioninventory_reports_to_a_running_coordinator() {
             SectionKind::Software.into(),
             SectionKind::OperatingSystem.into(),
         ],
+        ..GetInventoryRequest::default()
     };
     let shown = fleet
         .technician
