@@ -17,21 +17,54 @@ use serde_json::Value;
 
 /// Section, fields that must be there, fields that are whole numbers, fields that are true or false. All others are text.
 #[rustfmt::skip]
-const RULES: &[(&str, &[&str], &[&str], &[&str])] = &[
+type Rule = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static [&'static str],
+);
+const RULES: &[Rule] = &[
     ("antivirus", &[], &[], &["enabled", "uptodate"]),
-    ("batteries", &[], &["capacity", "real_capacity", "voltage"], &[]),
+    (
+        "batteries",
+        &[],
+        &["capacity", "real_capacity", "voltage"],
+        &[],
+    ),
     ("cameras", &[], &[], &[]),
     ("controllers", &[], &[], &[]),
-    ("cpus", &[], &["core", "corecount", "external_clock", "speed", "stepping", "thread"], &[]),
+    (
+        "cpus",
+        &[],
+        &[
+            "core",
+            "corecount",
+            "external_clock",
+            "speed",
+            "stepping",
+            "thread",
+        ],
+        &[],
+    ),
     ("drives", &[], &["free", "total"], &["systemdrive"]),
     ("firewalls", &["status"], &[], &[]),
     ("firmwares", &[], &[], &[]),
     ("inputs", &[], &[], &[]),
-    ("logical_volumes", &["lv_name", "lv_uuid", "size"], &["size", "seg_count"], &[]),
+    (
+        "logical_volumes",
+        &["lv_name", "lv_uuid", "size"],
+        &["size", "seg_count"],
+        &[],
+    ),
     ("memories", &[], &["capacity", "numslots"], &["removable"]),
     ("modems", &[], &[], &[]),
     ("monitors", &[], &[], &[]),
-    ("networks", &["description"], &["mtu"], &["virtualdev", "management"]),
+    (
+        "networks",
+        &["description"],
+        &["mtu"],
+        &["virtualdev", "management"],
+    ),
     ("ports", &["type"], &[], &[]),
     ("printers", &["name"], &[], &["network", "shared"]),
     ("remote_mgmt", &["id", "type"], &[], &[]),
@@ -43,8 +76,20 @@ const RULES: &[(&str, &[&str], &[&str], &[&str])] = &[
     ("users", &[], &[], &[]),
     ("videos", &[], &["memory"], &[]),
     ("virtualmachines", &["name"], &["memory", "vcpu"], &[]),
-    ("volume_groups", &["free", "lv_count", "pv_count", "size", "vg_extent_size", "vg_name", "vg_uuid"],
-        &["free", "lv_count", "pv_count", "size"], &[]),
+    (
+        "volume_groups",
+        &[
+            "free",
+            "lv_count",
+            "pv_count",
+            "size",
+            "vg_extent_size",
+            "vg_name",
+            "vg_uuid",
+        ],
+        &["free", "lv_count", "pv_count", "size"],
+        &[],
+    ),
 ];
 
 fn check(what: &str, message: &Value) {

@@ -139,10 +139,8 @@ impl Office {
     fn facts(self) -> Vec<(v1::SectionKind, Facts)> {
         use v1::SectionKind as K;
         let draw = |what: u64, below: u64| hash(self.number, what) % below;
-        let (maker, model, cpu, memory_gib, disk_gb) =
-            MODELS[usize::try_from(draw(1, MODELS.len() as u64)).unwrap_or_default()];
-        let (product, system, version) =
-            SYSTEMS[usize::try_from(self.number % IMAGES).unwrap_or_default()];
+        let (maker, model, cpu, memory_gib, disk_gb) = pick(MODELS, draw(1, MODELS.len() as u64));
+        let (product, system, version) = pick(SYSTEMS, self.number % IMAGES);
         let serial = format!("MX{:08X}", hash(self.number, 2) as u32);
         let identity = v1::IdentityFacts {
             smbios_uuid: Some(
@@ -293,6 +291,11 @@ impl Office {
             );
         }
     }
+}
+
+fn pick<T: Copy + Default>(list: &[T], at: u64) -> T {
+    let at = usize::try_from(at).unwrap_or_default();
+    list.get(at).copied().unwrap_or_default()
 }
 
 fn program(family: &str, number: u64, version: u64) -> v1::Software {

@@ -251,9 +251,11 @@ mod tests {
                 continue;
             };
             let method = row.path.rsplit('/').next().unwrap();
-            let reads = ["Get", "List", "Watch", "Export", "Assess", "Compare"]
-                .iter()
-                .any(|verb| method.starts_with(verb));
+            let reads = [
+                "Get", "List", "Search", "Watch", "Export", "Assess", "Compare",
+            ]
+            .iter()
+            .any(|verb| method.starts_with(verb));
             if roles.contains(&Auditor) {
                 assert!(
                     reads || own.contains(&method),

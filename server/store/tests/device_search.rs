@@ -112,30 +112,25 @@ fn query(dice: &mut Dice, depth: usize) -> String {
     }
 }
 
+/// `wanted` when every part is, the contrary when one is that, else not observed.
+fn all_of(parts: &[Query], facts: &Facts, wanted: bool) -> Option<bool> {
+    let judged: Vec<_> = parts.iter().map(|part| judge(part, facts)).collect();
+    if judged.contains(&Some(!wanted)) {
+        Some(!wanted)
+    } else if judged.contains(&None) {
+        None
+    } else {
+        Some(wanted)
+    }
+}
+
 /// Three-valued logic for one device; nothing is not observed.
 fn judge(query: &Query, facts: &Facts) -> Option<bool> {
     match query {
         Query::Not(part) => judge(part, facts).map(|yes| !yes),
-        Query::All(parts) => {
-            parts
-                .iter()
-                .map(|part| judge(part, facts))
-                .fold(Some(true), |so_far, one| match (so_far, one) {
-                    (Some(false), _) | (_, Some(false)) => Some(false),
-                    (None, _) | (_, None) => None,
-                    _ => Some(true),
-                })
-        }
-        Query::Any(parts) => {
-            parts
-                .iter()
-                .map(|part| judge(part, facts))
-                .fold(Some(false), |so_far, one| match (so_far, one) {
-                    (Some(true), _) | (_, Some(true)) => Some(true),
-                    (None, _) | (_, None) => None,
-                    _ => Some(false),
-                })
-        }
+        Query::All(parts) => all_of(parts, facts, true),
+        // Either holds when not both fail.
+        Query::Any(parts) => all_of(parts, facts, false),
         Query::Term(Term::Word(_)) => panic!("no words here"),
         Query::Term(Term::Field {
             field, op, value, ..
@@ -424,7 +419,7 @@ mod measure {
             let mut total = 0;
             for _ in 0..40 {
                 let query = query.clone();
-                let begun = std::time::Instant::now();
+                let begun = chasqui_base::clock::monotonic();
                 let (found, page) = store
                     .read_blocking(move |tx| {
                         let set = evaluate(&query, 0, &mut Searcher::new(tx, |_| 0))?;

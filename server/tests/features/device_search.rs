@@ -4,6 +4,7 @@ use chasqui_proto::v1::{self, SectionKind};
 use chasqui_server::rpc::device;
 use chasqui_store::{device as device_store, params, sql};
 use prost::Message;
+use sha2::{Digest, Sha256};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -229,78 +230,58 @@ async fn facts_are_found_and_what_was_not_observed_is_not(world: World) {
 
 async fn programs_are_found_through_their_lists(world: World) {
     let [a, b, c] = three(&world).await;
-    for (machine, program) in [(&a, "uno"), (&b, "dos"), (&c, "tres")] {
-        let software = v1::SoftwareFacts {
-            items: vec![v1::Software {
-                name: program.to_owned(),
-                ..Default::default()
-            }],
-        };
-        report(
-            &world,
-            machine,
-            vec![section(SectionKind::Software, Facts::Software(software))],
-        )
-        .await
-        .unwrap();
-    }
-    let unread = v1::SectionFacts {
-        facts: None,
-        unread: vec![v1::Unread {
-            group: "software.rpm".to_owned(),
-            ..Default::default()
-        }],
+    let program = |source: &str, name: &str, version: &str| v1::Software {
+        source: source.to_owned(),
+        name: name.to_owned(),
+        version: version.to_owned(),
+        ..Default::default()
     };
-    world
-        .ctx
-        .store
-        .write(move |tx| {
-            for (id, name, version, source) in [
-                (1_i64, "microsoft office professional plus 2016", "16.0.4266.1001", "registry"),
-                (2, "microsoft office 2021", "16.0.14332", "registry"),
-                (3, "firefox-esr", "115.0-2", "dpkg"),
-            ] {
-                tx.execute(
-                    sql!("INSERT INTO programs (id, digest, name, name_key, version, architecture, source, publisher, facts)
-                          VALUES ($1, $2, $3, $3, $4, '', $5, '', $6)"),
-                    params![id, format!("p{id}"), name, version, source, Vec::<u8>::new()],
-                )?;
-            }
-            let digest = |tx: &mut chasqui_store::Tx, id: String| {
-                tx.query_one(
-                    sql!("SELECT digest FROM device_sections WHERE device_id = $1 AND kind = 'software'"),
-                    params![id],
-                    |row| row.get::<String>(0),
-                )
-            };
-            let lists = [
-                (1_i64, digest(tx, a.id.to_string())?, None, vec![]),
-                // The first with one more and without one.
-                (2, digest(tx, b.id.to_string())?, Some(1_i64), vec![]),
-                (3, digest(tx, c.id.to_string())?, None, unread.encode_to_vec()),
-            ];
-            for (id, digest, base, shell) in lists {
-                tx.execute(
-                    sql!("INSERT INTO software_lists (id, digest, base_id, item_count, shell) VALUES ($1, $2, $3, 2, $4)"),
-                    params![id, digest, base, shell],
-                )?;
-            }
-            for (program, list, added) in [(1_i64, 1_i64, 1_i64), (3, 1, 1), (1, 2, 0), (2, 2, 1)] {
-                tx.execute(
-                    sql!("INSERT INTO software_list_programs (program_id, list_id, added) VALUES ($1, $2, $3)"),
-                    params![program, list, added],
-                )?;
-            }
-            // As an older extractor left them.
-            tx.execute(sql!("UPDATE device_search SET extractor = 0"), &[])?;
-            Ok::<_, chasqui_server::error::Failure>(())
+    let firefox = program("dpkg", "firefox-esr", "115.0-2");
+    let old = program(
+        "registry",
+        "Microsoft Office Professional Plus 2016",
+        "16.0.4266.1001",
+    );
+    let new = program("registry", "Microsoft Office 2021", "16.0.14332");
+    // What all have, so that a list is kept as its difference to another.
+    let common: Vec<_> = (0..30)
+        .map(|number| program("dpkg", &format!("common-{number:02}"), "1"))
+        .collect();
+    for (machine, own, unread) in [
+        (&a, vec![firefox.clone(), old], vec![]),
+        (&b, vec![firefox, new], vec![]),
+        (&c, vec![], vec!["software.rpm"]),
+    ] {
+        let facts = v1::SectionFacts {
+            facts: Some(Facts::Software(v1::SoftwareFacts {
+                items: common.iter().cloned().chain(own).collect(),
+            })),
+            unread: unread
+                .into_iter()
+                .map(|group| v1::Unread {
+                    group: group.to_owned(),
+                    ..Default::default()
+                })
+                .collect(),
+        }
+        .encode_to_vec();
+        let whole = v1::Section {
+            digest: Sha256::digest(&facts).to_vec().into(),
+            facts: facts.into(),
+            ..section(SectionKind::Software, Facts::Software(Default::default()))
+        };
+        report(&world, machine, vec![whole]).await.unwrap();
+    }
+    let differences: i64 = world
+        .read(|tx| {
+            tx.query_one(
+                sql!("SELECT COUNT(*) FROM software_lists WHERE base_id IS NOT NULL"),
+                params![],
+                |row| row.get(0),
+            )
         })
-        .await
-        .unwrap();
-    chasqui_server::jobs::once(&world.ctx)
-        .await
-        .map_err(Status::from)
-        .unwrap();
+        .await;
+    assert_ne!(differences, 0, "no list leans on another");
     for (query, expected) in [
         ("software:office", &["pc-a", "pc-b"][..]),
         ("software:\"office<2019\"", &["pc-a"]),
@@ -312,7 +293,8 @@ async fn programs_are_found_through_their_lists(world: World) {
         ("-software:\"office<2019\"", &["pc-b"]),
         ("-software:nada", &["pc-a", "pc-b"]),
         ("software:?", &["pc-c"]),
-        ("programs:2", &["pc-a", "pc-b", "pc-c"]),
+        ("programs:32", &["pc-a", "pc-b"]),
+        ("software:common-07", &["pc-a", "pc-b", "pc-c"]),
     ] {
         expect(&world, query, expected).await;
     }

@@ -20,7 +20,7 @@ pub(super) fn fill(content: &mut Content, seen: &Seen) {
                     .number("numslots", Some(number))
                     .text("caption", &one.slot)
                     .number("capacity", mebibytes(one.size_bytes))
-                    .text("type", &one.r#type.as_ref().map(|text| text.to_uppercase()))
+                    .text("type", one.r#type.as_ref().map(|text| text.to_uppercase()))
                     .text("speed", one.speed_mts.map(|speed| speed.to_string()))
                     .text("manufacturer", &one.manufacturer)
                     .text("model", &one.part_number)

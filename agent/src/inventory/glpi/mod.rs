@@ -218,7 +218,7 @@ struct Fields(Map<String, Value>);
 
 impl Fields {
     fn text(mut self, key: &str, value: impl AsText) -> Self {
-        if let Some(text) = value.as_text().filter(|text| !text.is_empty()) {
+        if let Some(text) = value.into_text().filter(|text| !text.is_empty()) {
             self.0.insert(key.to_owned(), text.into());
         }
         self
@@ -245,35 +245,35 @@ impl Fields {
 }
 
 trait AsText {
-    fn as_text(self) -> Option<String>;
+    fn into_text(self) -> Option<String>;
 }
 
 impl AsText for &str {
-    fn as_text(self) -> Option<String> {
+    fn into_text(self) -> Option<String> {
         Some(self.to_owned())
     }
 }
 
 impl AsText for &String {
-    fn as_text(self) -> Option<String> {
+    fn into_text(self) -> Option<String> {
         Some(self.clone())
     }
 }
 
 impl AsText for &Option<String> {
-    fn as_text(self) -> Option<String> {
+    fn into_text(self) -> Option<String> {
         self.clone()
     }
 }
 
 impl AsText for Option<String> {
-    fn as_text(self) -> Option<String> {
+    fn into_text(self) -> Option<String> {
         self
     }
 }
 
 impl AsText for Option<&'static str> {
-    fn as_text(self) -> Option<String> {
+    fn into_text(self) -> Option<String> {
         self.map(str::to_owned)
     }
 }

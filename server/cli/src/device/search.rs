@@ -735,7 +735,11 @@ mod tests {
         };
         for (lang, name) in [(Lang::Es, "es"), (Lang::En, "en")] {
             let screen = Screen::plain(lang);
-            let text = silent_text(&screen, &[silent.clone()], &[never.clone()]);
+            let text = silent_text(
+                &screen,
+                std::slice::from_ref(&silent),
+                std::slice::from_ref(&never),
+            );
             insta::assert_snapshot!(format!("silent_{name}"), text);
             let text = fields_text(&screen, &answer().columns);
             insta::assert_snapshot!(format!("fields_{name}"), text);

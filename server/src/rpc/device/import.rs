@@ -90,7 +90,6 @@ pub async fn import(
             })
         })
         .await?;
-    chasqui_base::fault_point!("server.device.imported");
     Ok(Response::new(wire::answer(&kept.response)?))
 }
 

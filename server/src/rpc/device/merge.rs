@@ -125,7 +125,6 @@ pub async fn resolve(
             Ok((found, shown, retired))
         })
         .await?;
-    chasqui_base::fault_point!("server.device.match_resolved");
     if decision == DeviceMatchDecision::Merge {
         let id: DeviceId = check::id("device_id", &found.other_id)?;
         shut_out(ctx, id, GoodbyeReason::Revoked, auth::revoked(id));
@@ -372,7 +371,6 @@ pub async fn split(
             Ok((get(tx, id)?, kept))
         })
         .await?;
-    chasqui_base::fault_point!("server.device.split");
     ctx.auth.devices.changed(id);
     Ok(Response::new(SplitDeviceResponse {
         device: Some(encode(ctx, &found)),
