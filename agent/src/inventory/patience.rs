@@ -30,20 +30,29 @@ pub fn begin<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 's
 }
 
 impl<T> Begun<T> {
+    /// The answer if it comes within `wait`, else the work that still goes on.
+    pub fn soon(self, wait: Duration) -> Result<Result<T, Unreadable>, Self> {
+        match self.answer.recv_timeout(wait) {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(RecvTimeoutError::Timeout) => Err(self),
+            Err(RecvTimeoutError::Disconnected) => Ok(Err(Unreadable::io(format!(
+                "{}: the reader failed; please report it",
+                self.what
+            )))),
+        }
+    }
+
     /// The answer, if it comes before `limit` has passed since `since`.
     pub fn end(self, since: Instant, limit: Duration) -> Result<T, Unreadable> {
         let left = limit.saturating_sub(since.elapsed());
-        self.answer.recv_timeout(left).map_err(|error| match error {
-            RecvTimeoutError::Timeout => Unreadable::time_limit(format!(
+        match self.soon(left) {
+            Ok(answer) => answer,
+            Err(hanging) => Err(Unreadable::time_limit(format!(
                 "{}: no answer in {} s",
-                self.what,
+                hanging.what,
                 limit.as_secs_f32()
-            )),
-            RecvTimeoutError::Disconnected => Unreadable::io(format!(
-                "{}: the reader failed; please report it",
-                self.what
-            )),
-        })
+            ))),
+        }
     }
 }
 

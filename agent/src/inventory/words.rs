@@ -109,7 +109,21 @@ impl Page {
         for (name, value) in map {
             let label = names::field(name, self.lang).to_owned();
             match value {
-                Value::Array(items) if items.is_empty() => {}
+                Value::Array(items) if items.is_empty() => {
+                    let group = format!("{}.{name}", self.section);
+                    let why = self
+                        .unread
+                        .get(&group)
+                        .or_else(|| self.unread.get(self.section));
+                    let text = match why {
+                        Some(reason) => {
+                            let unknown = self.lang.pick("no observado", "not observed");
+                            format!("{unknown} ({})", names::reason(*reason, self.lang))
+                        }
+                        None => self.lang.pick("ninguno", "none").to_owned(),
+                    };
+                    let _ = writeln!(self.out, "  {label:<LABEL_WIDTH$}{text}");
+                }
                 Value::Array(items) if items.iter().all(Value::is_object) => {
                     self.line(&format!("  {label}"));
                     for item in items {
