@@ -12,18 +12,18 @@ use std::path::Path;
 use chasqui_cli::args::Cli;
 use clap::CommandFactory as _;
 
-/// Words of a shell line: double quotes hold a word together, `#` ends it. Enough for what the pages show.
+/// Words of a shell line: quotes of either kind hold a word together, `#` ends it. Enough for what the pages show.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
-    let (mut word, mut begun, mut quoted) = (String::new(), false, false);
+    let (mut word, mut begun, mut quoted) = (String::new(), false, None);
     for character in line.chars() {
         match character {
-            '"' => {
-                quoted = !quoted;
+            '"' | '\'' if quoted.is_none_or(|by| by == character) => {
+                quoted = quoted.is_none().then_some(character);
                 begun = true;
             }
-            '#' if !quoted && !begun => break,
-            c if c.is_whitespace() && !quoted => {
+            '#' if quoted.is_none() && !begun => break,
+            c if c.is_whitespace() && quoted.is_none() => {
                 if begun {
                     words.push(std::mem::take(&mut word));
                 }
