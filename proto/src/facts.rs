@@ -132,34 +132,46 @@ pub fn facts_json(section: &SectionFacts) -> Value {
 /// What could not be read, with the reasons.
 pub fn unread_json(section: &SectionFacts) -> Value {
     let unread = section.unread.iter().map(|unread| {
-        serde_json::json!({
-            "group": unread.group,
-            "reason": reason_name(unread.reason()),
-            "detail": unread.detail,
-        })
+        made([
+            ("group", unread.group.as_str().into()),
+            ("reason", reason_name(unread.reason()).into()),
+            ("detail", unread.detail.as_str().into()),
+        ])
     });
-    Value::Array(unread.collect())
+    unread.collect()
 }
 
 /// A section with everything around its facts. `changed_at_ms` is there only where the coordinator told it.
 pub fn section_json(section: &Section, facts: &SectionFacts) -> Value {
-    let provenance = section
-        .provenance
-        .iter()
-        .map(|entry| serde_json::json!({"group": entry.group, "source": entry.source}));
-    let mut value = serde_json::json!({
-        "kind": kind_name(section.kind()),
-        "digest": hex(&section.digest),
-        "observed_at_ms": section.observed_at_ms,
-        "collector_version": section.collector_version,
-        "facts": facts_json(facts),
-        "unread": unread_json(facts),
-        "provenance": provenance.collect::<Vec<_>>(),
+    let provenance = section.provenance.iter().map(|entry| {
+        made([
+            ("group", entry.group.as_str().into()),
+            ("source", entry.source.as_str().into()),
+        ])
     });
+    let mut value = made([
+        ("kind", kind_name(section.kind()).into()),
+        ("digest", hex(&section.digest).into()),
+        ("observed_at_ms", section.observed_at_ms.into()),
+        ("collector_version", section.collector_version.into()),
+        ("facts", facts_json(facts)),
+        ("unread", unread_json(facts)),
+        ("provenance", provenance.collect()),
+    ]);
     if let (Some(map), true) = (value.as_object_mut(), section.changed_at_ms > 0) {
         map.insert("changed_at_ms".to_owned(), section.changed_at_ms.into());
     }
     value
+}
+
+/// An object of values that are taken as they are: the `json!` macro would copy each of them whole.
+pub fn made<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let fields = fields.into_iter();
+    Value::Object(
+        fields
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    )
 }
 
 /// What changes by itself.
@@ -167,10 +179,11 @@ pub fn volatile_json(volatile: &VolatileFacts) -> Value {
     message_json("VolatileFacts", &volatile.encode_to_vec())
 }
 
-/// The descriptor of a message of the package, by its short name.
+/// The descriptor of a message of an inventory, by its short name.
 pub fn descriptor(name: &str) -> Option<MessageDescriptor> {
+    const FACTS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/facts.bin"));
     static POOL: LazyLock<DescriptorPool> =
-        LazyLock::new(|| DescriptorPool::decode(crate::DESCRIPTOR_SET).unwrap_or_default());
+        LazyLock::new(|| DescriptorPool::decode(FACTS).unwrap_or_default());
     POOL.get_message_by_name(&format!("chasqui.v1.{name}"))
 }
 

@@ -3,7 +3,7 @@
 
 use chasqui_proto::{facts, v1};
 use prost::Message;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Inventory;
 
@@ -18,10 +18,16 @@ pub fn render_json(inventory: &Inventory) -> Value {
         .collect();
     let pairs: Vec<_> = sections.zip(&decoded).collect();
     let sections = facts::dates::sections_json(&pairs);
-    json!({"sections": sections, "volatile": facts::volatile_json(&inventory.volatile)})
+    facts::made([
+        ("sections", sections.into()),
+        ("volatile", facts::volatile_json(&inventory.volatile)),
+    ])
 }
 
 /// The facts and gaps of one section, without digest, provenance and times.
 pub fn render_facts(section: &v1::SectionFacts) -> Value {
-    json!({"facts": facts::facts_json(section), "unread": facts::unread_json(section)})
+    facts::made([
+        ("facts", facts::facts_json(section)),
+        ("unread", facts::unread_json(section)),
+    ])
 }

@@ -8,7 +8,8 @@ mod parts;
 
 use chasqui_proto::v1::{self, SectionKind, section_facts::Facts};
 use chasqui_proto::{facts, v1::Section};
-use serde_json::{Map, Value, json};
+use prost::Message;
+use serde_json::{Map, Value};
 
 use super::{Inventory, kind_name};
 
@@ -117,13 +118,14 @@ sections! {
 /// The whole message. `device_id` is the machine's name in the protocol; with categories the message is partial and holds
 /// those, and the identity of the machine.
 pub fn render_glpi(inventory: &Inventory, device_id: &str, partial: &[&Category]) -> Value {
-    let seen = Seen(
-        inventory
-            .sections
-            .iter()
-            .filter_map(|section| inventory.facts(section.kind())?.facts)
-            .collect(),
-    );
+    // Decoded once: the list of programs alone is most of an inventory.
+    let mut seen = Seen(Vec::with_capacity(inventory.sections.len()));
+    let mut extensions = Vec::with_capacity(inventory.sections.len());
+    for section in &inventory.sections {
+        let decoded = v1::SectionFacts::decode(section.facts.clone()).unwrap_or_default();
+        extensions.push((section.kind(), extension(section, &decoded)));
+        seen.0.extend(decoded.facts);
+    }
     let mut content = Content::default();
     machine::fill(&mut content, &seen, &inventory.volatile);
     board::fill(&mut content, &seen);
@@ -151,13 +153,10 @@ pub fn render_glpi(inventory: &Inventory, device_id: &str, partial: &[&Category]
             hardware.remove("datelastloggeduser");
         }
     }
-    for section in inventory
-        .sections
-        .iter()
-        .filter(|section| wanted(section.kind()))
-    {
-        let name = format!("{PREFIX}{}", kind_name(section.kind()));
-        content.insert(name, extension(inventory, section));
+    for (kind, shown) in extensions {
+        if wanted(kind) {
+            content.insert(format!("{PREFIX}{}", kind_name(kind)), shown);
+        }
     }
     if partial.is_empty() {
         content.insert(
@@ -167,12 +166,12 @@ pub fn render_glpi(inventory: &Inventory, device_id: &str, partial: &[&Category]
     }
     let version = format!("Chasqui-Agent_v{}", env!("CARGO_PKG_VERSION"));
     content.insert("versionclient".to_owned(), version.into());
-    let mut message = json!({
-        "action": "inventory",
-        "deviceid": device_id,
-        "itemtype": "Computer",
-        "content": content,
-    });
+    let mut message = facts::made([
+        ("action", "inventory".into()),
+        ("deviceid", device_id.into()),
+        ("itemtype", "Computer".into()),
+        ("content", content.into()),
+    ]);
     if let (Some(message), false) = (message.as_object_mut(), partial.is_empty()) {
         message.insert("partial".to_owned(), true.into());
     }
@@ -180,9 +179,17 @@ pub fn render_glpi(inventory: &Inventory, device_id: &str, partial: &[&Category]
 }
 
 /// A section as our own JSON shows it: facts, gaps, provenance, digest. Programs stand in `softwares` already.
-fn extension(inventory: &Inventory, section: &Section) -> Value {
-    let facts = inventory.facts(section.kind()).unwrap_or_default();
-    let mut shown = facts::section_json(section, &facts);
+fn extension(section: &Section, facts: &v1::SectionFacts) -> Value {
+    let mut shown = match section.kind() {
+        Kind::Software => facts::section_json(
+            section,
+            &v1::SectionFacts {
+                facts: None,
+                unread: facts.unread.clone(),
+            },
+        ),
+        _ => facts::section_json(section, facts),
+    };
     if section.kind() == Kind::Software
         && let Some(shown) = shown.as_object_mut()
     {
