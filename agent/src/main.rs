@@ -4,6 +4,7 @@
 mod glpi_id;
 
 use std::io::{self, Read as _, Write as _};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,8 +15,14 @@ use chasqui_agent::inventory::{self, Source, glpi};
 use chasqui_agent::{enrol, observe, run, status, text};
 use chasqui_base::clock;
 use chasqui_base::text::{Lang, Text};
+use chasqui_proto::facts;
+use chasqui_proto::v1::SectionKind;
 use clap::{Parser, Subcommand};
 use zeroize::Zeroizing;
+
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Chasqui agent: facts of this machine to the help desk, and help back / Agente Chasqui: los datos de este equipo a la
 /// mesa de ayuda, y la ayuda de vuelta.
@@ -62,6 +69,9 @@ enum Command {
         /// Leave out the names of people / Sin los nombres de las personas
         #[arg(long)]
         without_names: bool,
+        /// Leave out these sections, for example updates,services / Sin estas secciones, por ejemplo updates,services
+        #[arg(long, value_name = "SECTION", value_delimiter = ',')]
+        without: Vec<String>,
         /// Read a captured tree instead of this machine / Leer un árbol capturado en vez de este equipo
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
@@ -140,9 +150,11 @@ fn execute(command: Command, config: Option<&Path>, lang: Lang) -> Result<(), Fa
             format,
             partial,
             without_names,
+            without,
             root,
         } => {
             let categories = categories(format, &partial)?;
+            let left_out = sections(&without)?;
             let source = match &root {
                 Some(root) => Source::captured(root).map_err(|error| {
                     Failure::usage("ROOT_UNREADABLE", text::unreadable(root, &error))
@@ -154,15 +166,19 @@ fn execute(command: Command, config: Option<&Path>, lang: Lang) -> Result<(), Fa
             } else {
                 source
             };
+            let source = source.without_sections(&left_out);
             let now_ms = clock::now_ms();
-            let inventory = inventory::collect(&source, now_ms);
+            // Nothing is gained from giving back thousands of small pieces: the process ends with this.
+            let inventory = ManuallyDrop::new(inventory::collect(&source, now_ms));
+            let json_form = || ManuallyDrop::new(inventory::render_json(&inventory));
             match format {
-                Format::Json => print_json(&inventory::render_json(&inventory)),
-                Format::Text if json => print_json(&inventory::render_json(&inventory)),
+                Format::Json => print_json(&json_form()),
+                Format::Text if json => print_json(&json_form()),
                 Format::Text => print(&inventory::render_text(&inventory, lang)),
                 Format::Glpi => {
                     let id = glpi_id::device_id(config, root.is_some(), &inventory, now_ms, lang);
-                    print_json(&glpi::render_glpi(&inventory, &id, &categories))
+                    let message = glpi::render_glpi(&inventory, &id, &categories);
+                    print_json(&ManuallyDrop::new(message))
                 }
             }
         }
@@ -238,6 +254,24 @@ fn categories(format: Format, names: &[String]) -> Result<Vec<&'static glpi::Cat
         .collect()
 }
 
+/// The sections that `--without` names.
+fn sections(names: &[String]) -> Result<Vec<SectionKind>, Failure> {
+    let known = || facts::KINDS.map(facts::kind_name).join(", ");
+    let unknown = |name: &String| {
+        Failure::usage(
+            "SECTION_UNKNOWN",
+            Text::new(
+                format!("no hay sección {name}; hay: {}", known()),
+                format!("there is no section {name}; there are: {}", known()),
+            ),
+        )
+    };
+    names
+        .iter()
+        .map(|name| facts::kind_of_name(name).ok_or_else(|| unknown(name)))
+        .collect()
+}
+
 /// One thread: an agent waits nearly always, and each thread costs every workstation memory.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
@@ -297,10 +331,19 @@ fn print(out: &str) -> Result<(), Failure> {
     }
 }
 
+/// Written as it is made: an inventory's text is larger than all that it is made of.
 fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
-    let mut out = serde_json::to_string_pretty(value).map_err(|error| internal(&error))?;
-    out.push('\n');
-    print(&out)
+    let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let written = serde_json::to_writer_pretty(&mut out, value)
+        .map_err(io::Error::from)
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush());
+    match written {
+        // Whoever reads may stop early.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(internal(&error)),
+        Ok(()) => Ok(()),
+    }
 }
 
 fn state_unreadable(state_dir: &Path, file: &str, error: &io::Error) -> Failure {

@@ -14,7 +14,7 @@ use std::io::Write as _;
 
 use chasqui_agent::inventory::{self, Inventory, Source};
 use chasqui_base::text::Lang;
-use chasqui_proto::v1::UnreadReason;
+use chasqui_proto::v1::{self, SectionKind, UnreadReason};
 use inventory_support::{self as support, Machine, reason};
 use prost::Message as _;
 
@@ -185,6 +185,55 @@ fn pending_updates_are_those_of_the_fetched_lists() {
         reason(&pinned, "updates.pending.pins"),
         Some(UnreadReason::Malformed)
     );
+}
+
+/// The answer for unchanged lists comes from the agent's folder, and any touched file makes it anew.
+#[test]
+fn pending_updates_are_worked_out_anew_when_their_files_were_touched() {
+    let machine = Machine::new(UBUNTU);
+    let memory = tempfile::tempdir().unwrap();
+    let kept = memory.path().join("pending-updates");
+    let source = || machine.source().with_memory(memory.path());
+    let collect = || inventory::collect(&source(), support::OBSERVED_AT_MS);
+    let sections = |inventory: &Inventory| inventory.section(SectionKind::Updates).unwrap().clone();
+    let fresh = collect();
+    assert_eq!(sections(&fresh), sections(&machine.collect()));
+    // Of files that were touched just now nothing is kept: their times may not move on the next touch.
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    assert_eq!(sections(&collect()), sections(&fresh));
+    let answer = std::fs::read(&kept).unwrap();
+
+    // An answer of these very files is taken as it is: this one says that there is nothing.
+    let mut forged = v1::Section::decode(&*answer).unwrap();
+    let mut facts = v1::SectionFacts::decode(forged.facts.clone()).unwrap();
+    facts.facts = Some(v1::section_facts::Facts::Updates(
+        v1::UpdatesFacts::default(),
+    ));
+    forged.facts = facts.encode_to_vec().into();
+    std::fs::write(&kept, forged.encode_to_vec()).unwrap();
+    assert_eq!(support::updates(&collect()).pending, []);
+
+    // A touched file, a new one, a file less: each is read anew.
+    let name = format!(
+        "{LISTS}/{}",
+        "security.ubuntu.com_ubuntu_dists_noble-security_main_binary-amd64_Packages"
+    );
+    let text = std::fs::read(machine.path(&name)).unwrap();
+    machine.write(&name, &text);
+    assert_eq!(support::updates(&collect()).pending.len(), 1);
+    std::fs::write(&kept, forged.encode_to_vec()).unwrap();
+    machine.write(
+        "/etc/apt/preferences.d/propia",
+        "Package: x\nPin: release a=x\nPin-Priority: 900\n",
+    );
+    let pinned = collect();
+    assert_eq!(support::updates(&pinned).pending.len(), 1);
+    assert_eq!(
+        reason(&pinned, "updates.pending.pins"),
+        Some(UnreadReason::Malformed)
+    );
+    std::fs::write(&kept, "not an answer").unwrap();
+    assert_eq!(support::updates(&collect()).pending.len(), 1);
 }
 
 #[test]

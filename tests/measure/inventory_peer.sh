@@ -13,8 +13,9 @@ exec python3 - "$folder" "$(realpath "$agent")" <<'PY'
 import os, resource, subprocess, sys, time
 folder, agent = sys.argv[1:]
 commands = {
-    "chasqui": [agent, "inventory", "--format", "glpi"],
-    # What chasqui does not collect is off at the peer.
+    # The same sections: what the peer does not know is off here, and what chasqui does not collect is off there.
+    "chasqui": [agent, "inventory", "--format", "glpi", "--without",
+                "updates,services,certificates,firmware,disk_health"],
     "peer": ["fusioninventory-inventory", "--no-category", "environment,process,licenseinfo"],
 }
 def once(name):

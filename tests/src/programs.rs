@@ -15,6 +15,12 @@ use chasqui_base::clock;
 /// # Errors
 /// When it was not built: `tests/run` builds all programs first.
 pub fn path(name: &str) -> Result<PathBuf> {
+    // Measurements name the build that people install: CHASQUI_PROGRAM_AGENT for `chasqui-agent`.
+    let variable = name.replace("chasqui-", "CHASQUI_PROGRAM_").to_uppercase();
+    if let Some(named) = std::env::var_os(variable) {
+        // Programs start with folders of their own.
+        return Ok(PathBuf::from(named).canonicalize()?);
+    }
     let own = std::env::current_exe()?;
     // target/<profile>/deps/<test> -> target/<profile>/<program>
     let folder = own

@@ -33,9 +33,29 @@ pub fn some_text(text: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
+/// The lines of a file as `split` gives them: what follows the last line break is a line too, if an empty one.
+pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let bytes = rest?;
+        let end = memchr::memchr(b'\n', bytes);
+        let (line, after) = bytes.split_at(end.unwrap_or(bytes.len()));
+        rest = end.and(after.get(1..));
+        Some(line)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_those_of_split() {
+        for text in [&b""[..], b"\n", b"a", b"a\n", b"a\nb", b"\n\na\n\n"] {
+            let split: Vec<_> = text.split(|byte| *byte == b'\n').collect();
+            assert_eq!(lines(text).collect::<Vec<_>>(), split);
+        }
+    }
 
     #[test]
     fn text_is_trimmed_bounded_and_free_of_control_characters() {

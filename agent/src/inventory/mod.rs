@@ -29,6 +29,8 @@ use chasqui_proto::v1;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
+use patience::Worker;
+
 pub use chasqui_proto::facts::kind_name;
 pub use observation::{Attempt, Notes, Observation, Unreadable, first_of};
 pub use render::{render_facts, render_json};
@@ -87,8 +89,8 @@ const SECTION_LIMIT: Duration = Duration::from_secs(30);
 /// short, and threads that allocate at once queue at the allocator of the static build.
 const NEXT_AFTER: Duration = Duration::from_millis(300);
 
-/// Reads every section and the volatile facts, each section in a thread of its own, so that one that hangs holds up the next
-/// for a moment only. `now_ms` is the time of the observation.
+/// Reads every section and the volatile facts in a thread that is left behind with a section that hangs, so that it holds up
+/// the next for a moment only. `now_ms` is the time of the observation.
 pub fn collect(source: &Source, now_ms: i64) -> Inventory {
     let since = chasqui_base::clock::monotonic();
     let mut volatile = linux::volatile::read(source, now_ms);
@@ -101,11 +103,24 @@ pub fn collect(source: &Source, now_ms: i64) -> Inventory {
         }
     };
     let mut slow = Vec::new();
+    let mut idle = None;
     for collector in linux::COLLECTORS {
+        let mut kinds = kinds_of(*collector);
+        if !kinds.any(|kind| source.with_section(kind)) {
+            continue;
+        }
         let source = source.clone();
         let work = move || observe(*collector, &source, now_ms);
-        match patience::begin(kind_name(collector.kind()), work).soon(NEXT_AFTER) {
-            Ok(made) => take(made.unwrap_or_else(|why| unread(*collector, &why, now_ms))),
+        let reader = idle.take().unwrap_or_else(|| Worker::start("inventory"));
+        match reader
+            .begin(kind_name(collector.kind()), work)
+            .soon(NEXT_AFTER)
+        {
+            Ok(Ok(made)) => {
+                take(made);
+                idle = Some(reader);
+            }
+            Ok(Err(why)) => take(unread(*collector, &why, now_ms)),
             Err(begun) => slow.push((collector, begun)),
         }
     }
@@ -113,10 +128,16 @@ pub fn collect(source: &Source, now_ms: i64) -> Inventory {
         let made = begun.end(since, SECTION_LIMIT);
         take(made.unwrap_or_else(|why| unread(*collector, &why, now_ms)));
     }
+    sections.retain(|section: &v1::Section| source.with_section(section.kind()));
     sections.sort_by_key(|section| section.kind);
     volatile.disks.sort_by(|a, b| a.name.cmp(&b.name));
     volatile.batteries.sort_by(|a, b| a.name.cmp(&b.name));
     Inventory { sections, volatile }
+}
+
+/// Every section that a collector makes.
+fn kinds_of(collector: &dyn Collector) -> impl Iterator<Item = v1::SectionKind> {
+    std::iter::once(collector.kind()).chain(collector.also().iter().copied())
 }
 
 fn observe(collector: &dyn Collector, source: &Source, now_ms: i64) -> Observed {
@@ -150,8 +171,7 @@ type Observed = (Vec<v1::Section>, v1::VolatileFacts);
 
 /// Every section of a collector as one that could not be read.
 fn unread(collector: &dyn Collector, why: &Unreadable, now_ms: i64) -> Observed {
-    let kinds = std::iter::once(collector.kind()).chain(collector.also().iter().copied());
-    let sections = kinds.map(|kind| {
+    let sections = kinds_of(collector).map(|kind| {
         let mut notes = Notes::new(kind);
         notes.unread("", why.clone());
         section((kind, collector.version()), None, notes, now_ms)

@@ -232,6 +232,12 @@ impl Notes {
         }
     }
 
+    /// Takes over what other notes of the same section ended with.
+    pub(super) fn join(&mut self, unread: Vec<v1::Unread>, provenance: Vec<v1::Provenance>) {
+        self.unread.extend(unread);
+        self.provenance.extend(provenance);
+    }
+
     /// Both lists, sorted and bounded.
     pub(super) fn finish(mut self) -> (Vec<v1::Unread>, Vec<v1::Provenance>) {
         self.unread

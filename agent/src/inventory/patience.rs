@@ -1,7 +1,7 @@
 //! Waiting with a limit for what may never answer: a disk that hangs, a file system of a server that is gone, a command. The
 //! work runs in a thread of its own; one that does not answer is left behind, for the collecting process is short-lived.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,19 +14,44 @@ pub struct Begun<T> {
     answer: Receiver<T>,
 }
 
+/// A thread that does one piece of work after another, for as long as each answers. One that does not is left behind with it.
+#[derive(Debug)]
+pub struct Worker(Sender<Work>);
+
+type Work = Box<dyn FnOnce() + Send>;
+
+impl Worker {
+    /// Starts the thread.
+    pub fn start(name: &str) -> Self {
+        let (give, work) = channel::<Work>();
+        let thread = thread::Builder::new().name(name.chars().take(15).collect());
+        // A thread that cannot be had drops its receiver, which reads as a failure below.
+        let _ = thread.spawn(move || work.iter().for_each(|work| work()));
+        Self(give)
+    }
+
+    /// Begins a piece of work. `what` names it in the error.
+    pub fn begin<T: Send + 'static>(
+        &self,
+        what: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Begun<T> {
+        let (send, answer) = channel();
+        // Work that nobody took drops its sender, which reads as a failure too.
+        let _ = self.0.send(Box::new(move || {
+            // Nobody waits any more when the limit has passed.
+            let _ = send.send(work());
+        }));
+        Begun {
+            what: what.to_owned(),
+            answer,
+        }
+    }
+}
+
 /// Begins work in a thread of its own. `what` names it in the error.
 pub fn begin<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> Begun<T> {
-    let (send, answer) = channel();
-    let thread = thread::Builder::new().name(what.chars().take(15).collect());
-    // A thread that cannot be had drops its sender, which reads as a failure below.
-    let _ = thread.spawn(move || {
-        // Nobody waits any more when the limit has passed.
-        let _ = send.send(work());
-    });
-    Begun {
-        what: what.to_owned(),
-        answer,
-    }
+    Worker::start(what).begin(what, work)
 }
 
 impl<T> Begun<T> {
@@ -79,6 +104,23 @@ mod tests {
         });
         assert_eq!(slow.unwrap_err().reason, UnreadReason::TimeLimit);
         drop(hold);
+    }
+
+    #[test]
+    fn a_worker_goes_on_after_work_that_answered() {
+        let worker = Worker::start("worker");
+        let own = || thread::current().id();
+        let minute = Duration::from_secs(60);
+        let first = worker.begin("one", own).soon(minute).unwrap();
+        assert_eq!(worker.begin("two", own).soon(minute).unwrap(), first);
+        // One that failed is no worker any more.
+        let broken = worker.begin("broken", || {
+            if std::hint::black_box(true) {
+                std::panic::resume_unwind(Box::new("broken"));
+            }
+        });
+        assert!(broken.soon(minute).unwrap().is_err());
+        assert!(worker.begin("three", own).soon(minute).unwrap().is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use chasqui_proto::v1::SectionKind;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use serde::Deserialize;
 
@@ -21,7 +22,7 @@ pub const CAPTURE_NOTES: &str = "capture.json";
 const MAX_NOTES_BYTES: usize = 1 << 20;
 const MAX_LINE_BYTES: usize = 4_096;
 const MAX_ENTRIES: usize = 100_000;
-const MAX_MEMORY_BYTES: u64 = 1 << 16;
+const MAX_MEMORY_BYTES: u64 = 1 << 19;
 const MAX_MEMORIES: usize = 256;
 const CAPTURE: &str = "a captured tree has no system calls";
 
@@ -30,6 +31,7 @@ const CAPTURE: &str = "a captured tree has no system calls";
 pub struct Source {
     tree: Option<Arc<Captured>>,
     names: bool,
+    left_out: Arc<[SectionKind]>,
     memory: Option<Arc<PathBuf>>,
 }
 
@@ -73,12 +75,55 @@ pub struct Space {
     pub free_bytes: u64,
 }
 
+/// What tells whether a file was touched, without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    number: u64,
+    size: i64,
+    mode: u32,
+    /// Last change of content or of anything else, which no program can set.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// When the file was last touched, in UTC milliseconds.
+    pub fn touched_ms(&self) -> i64 {
+        let (seconds, nanos) = self.changed;
+        seconds
+            .saturating_mul(1_000)
+            .saturating_add(nanos / 1_000_000)
+    }
+
+    /// True for a folder.
+    pub fn is_folder(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::Directory
+    }
+
+    /// The same for the same file untouched.
+    pub fn bytes(&self) -> [u8; 44] {
+        let mut bytes = [0; 44];
+        let parts = [
+            self.device.to_be_bytes(),
+            self.number.to_be_bytes(),
+            self.size.to_be_bytes(),
+            self.changed.0.to_be_bytes(),
+            self.changed.1.to_be_bytes(),
+        ];
+        let (head, tail) = bytes.split_at_mut(40);
+        head.copy_from_slice(parts.as_flattened());
+        tail.copy_from_slice(&self.mode.to_be_bytes());
+        bytes
+    }
+}
+
 impl Source {
     /// The running machine.
     pub fn live() -> Self {
         Self {
             tree: None,
             names: true,
+            left_out: Arc::default(),
             memory: None,
         }
     }
@@ -96,6 +141,7 @@ impl Source {
                 notes: CaptureNotes::default(),
             })),
             names: true,
+            left_out: Arc::default(),
             memory: None,
         };
         let notes = match bare.bytes(&format!("/{CAPTURE_NOTES}"), MAX_NOTES_BYTES) {
@@ -112,6 +158,7 @@ impl Source {
         Ok(Self {
             tree: tree.map(|tree| Arc::new(Captured { notes, ..tree })),
             names: true,
+            left_out: Arc::default(),
             memory: None,
         })
     }
@@ -122,10 +169,26 @@ impl Source {
         self
     }
 
+    /// Leaves out whole sections: they are not read, and not part of the inventory.
+    pub fn without_sections(mut self, kinds: &[SectionKind]) -> Self {
+        self.left_out = kinds.into();
+        self
+    }
+
+    /// Whether a section is to be read.
+    pub fn with_section(&self, kind: SectionKind) -> bool {
+        !self.left_out.contains(&kind)
+    }
+
     /// Keeps answers of what may not be asked every time (a disk that sleeps) in a folder of the agent's own.
     pub fn with_memory(mut self, folder: &Path) -> Self {
         self.memory = Some(Arc::new(folder.to_owned()));
         self
+    }
+
+    /// Whether answers are kept.
+    pub fn has_memory(&self) -> bool {
+        self.memory.is_some()
     }
 
     /// An answer that was kept; `None` where there is none, or no folder to keep it in. The bytes are as trustworthy as
@@ -351,6 +414,20 @@ impl Source {
                 .copied()
                 .ok_or_else(|| Unreadable::no_source(format!("{path}: {CAPTURE}"))),
         }
+    }
+
+    /// The stamp of a file or folder, links followed.
+    pub fn stamp(&self, path: &str) -> Result<Stamp, Unreadable> {
+        let fail = |error: io::Error| Unreadable::of_error(path, &error);
+        let file = self.open(path, OFlags::PATH).map_err(fail)?;
+        let stat = rustix::fs::fstat(&file).map_err(|errno| fail(errno.into()))?;
+        Ok(Stamp {
+            device: stat.st_dev,
+            number: stat.st_ino,
+            size: stat.st_size,
+            mode: stat.st_mode,
+            changed: (stat.st_ctime, stat.st_ctime_nsec.try_into().unwrap_or(0)),
+        })
     }
 
     fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {

@@ -26,6 +26,8 @@ const MAX_LOGS: usize = 13;
 /// Of one log, unpacked; a new installation of a whole desktop writes 2 MiB.
 const MAX_LOG_BYTES: usize = 8 << 20;
 const DAY_MS: i64 = 86_400_000;
+/// Length of `2024-05-02 10:00:00 `, which begins each line of the log.
+const DAY_AND_TIME: usize = 20;
 
 /// The installed packages.
 pub fn list(source: &Source) -> Listed {
@@ -54,9 +56,7 @@ fn from_folder(source: &Source, names: &[String]) -> Found {
         let path = format!("{STATUS_FOLDER}/{name}");
         let item = source.bytes(&path, 1 << 20).and_then(|bytes| {
             let mut paragraph = Paragraph::default();
-            bytes
-                .split(|byte| *byte == b'\n')
-                .for_each(|line| paragraph.line(line));
+            bounds::lines(&bytes).for_each(|line| paragraph.line(line));
             // These paragraphs carry no status: what lies here is installed.
             paragraph
                 .item()
@@ -81,7 +81,7 @@ pub(crate) fn parse(bytes: &[u8], more: bool) -> Found {
             .faults
             .push(Unreadable::malformed(format!("{STATUS}: cut short")));
     }
-    for line in bytes.split(|byte| *byte == b'\n').chain([&b""[..]]) {
+    for line in bounds::lines(bytes).chain([&b""[..]]) {
         if !line.is_empty() {
             paragraph.line(line);
             continue;
@@ -203,14 +203,19 @@ fn date(source: &Source, found: &mut Found) {
 
 /// Reads the logs from the newest on, for as long as there is a package without a day. True when one got its day.
 fn date_by_logs(source: &Source, found: &mut Found) -> bool {
-    let mut wanted: HashMap<(String, String), usize> = HashMap::new();
-    for (number, item) in found.items.iter().enumerate() {
-        let architecture = item.architecture.clone().unwrap_or_default();
-        wanted.insert((item.name.clone(), architecture), number);
-    }
-    let mut dated = false;
+    let items = found.items.iter().enumerate();
+    let numbers: HashMap<(&str, &str), usize> = items
+        .map(|(number, item)| {
+            (
+                (&*item.name, item.architecture.as_deref().unwrap_or("")),
+                number,
+            )
+        })
+        .collect();
+    // The day with the number of the log that told it: in one log the last word counts, and an older log has none.
+    let mut days: Vec<Option<(usize, i64)>> = vec![None; found.items.len()];
     for number in 0..MAX_LOGS {
-        if wanted.is_empty() {
+        if days.iter().all(Option::is_some) {
             break;
         }
         let read = match number {
@@ -231,24 +236,28 @@ fn date_by_logs(source: &Source, found: &mut Found) -> bool {
                 format!("{LOG}, number {number}: only its first {MAX_LOG_BYTES} bytes are read");
             found.date_faults.push(Unreadable::too_large(why));
         }
-        let mut days: HashMap<usize, i64> = HashMap::new();
         for unpacked in unpackings(&bytes) {
-            let key = (unpacked.name.to_owned(), unpacked.architecture.to_owned());
-            let item = wanted.get(&key).and_then(|number| {
-                let item = found.items.get(*number)?;
-                (item.version == unpacked.version).then_some(*number)
-            });
-            if let Some(number) = item {
-                days.insert(number, i64::from(unpacked.day).saturating_mul(DAY_MS));
+            let key = (unpacked.name, unpacked.architecture);
+            let Some(item) = numbers.get(&key).copied() else {
+                continue;
+            };
+            let same = |item: &v1::Software| item.version == unpacked.version;
+            if let (Some(true), Some(day)) = (found.items.get(item).map(same), days.get_mut(item))
+                && day.is_none_or(|(log, _)| log == number)
+            {
+                *day = Some((number, i64::from(unpacked.day).saturating_mul(DAY_MS)));
             }
         }
-        dated |= !days.is_empty();
-        for (number, at_ms) in &days {
-            if let Some(item) = found.items.get_mut(*number) {
-                item.installed_at_ms = Some(*at_ms);
-            }
-        }
-        wanted.retain(|_, number| !days.contains_key(number));
+    }
+    let mut dated = false;
+    for (item, (_, at_ms)) in found
+        .items
+        .iter_mut()
+        .zip(days)
+        .filter_map(|(item, day)| Some((item, day?)))
+    {
+        item.installed_at_ms = Some(at_ms);
+        dated = true;
     }
     dated
 }
@@ -282,13 +291,15 @@ pub(crate) struct Unpacking<'a> {
 /// `2024-05-02 10:00:00 upgrade bash:amd64 5.1 5.2` and the same with `install`. The state `installed` is logged again
 /// whenever a trigger runs, so it dates nothing.
 pub(crate) fn unpackings(log: &[u8]) -> impl Iterator<Item = Unpacking<'_>> {
-    log.split(|byte| *byte == b'\n').filter_map(|line| {
-        let line = std::str::from_utf8(line).ok()?;
-        let mut words = line.split(' ');
-        let (day, _time, action) = (words.next()?, words.next()?, words.next()?);
-        if !matches!(action, "install" | "upgrade") {
+    bounds::lines(log).filter_map(|line| {
+        // Most lines tell of states; they need not be looked at as text.
+        let action = line.get(DAY_AND_TIME..)?;
+        if !(action.starts_with(b"install ") || action.starts_with(b"upgrade ")) {
             return None;
         }
+        let line = std::str::from_utf8(line).ok()?;
+        let mut words = line.split(' ');
+        let (day, _time, _action) = (words.next()?, words.next()?, words.next()?);
         let (name, architecture) = words.next()?.split_once(':')?;
         let (_old, version) = (words.next()?, words.next()?);
         Some(Unpacking {

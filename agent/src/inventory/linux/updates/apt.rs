@@ -16,6 +16,9 @@ use super::paragraphs::{self, Stop};
 const STATUS: &str = "/var/lib/dpkg/status";
 const LISTS: &str = "/var/lib/apt/lists";
 const PREFERENCES: &str = "/etc/apt/preferences";
+const PREFERENCES_FOLDER: &str = "/etc/apt/preferences.d";
+/// Files, and folders of files, that [`pending`] reads.
+pub const READ_FROM: [&str; 4] = [STATUS, LISTS, PREFERENCES, PREFERENCES_FOLDER];
 const MAX_STATUS_BYTES: u64 = 128 << 20;
 /// Of one list, after decompression; Debian's largest has 60 MB.
 const MAX_LIST_BYTES: u64 = 512 << 20;
@@ -291,8 +294,8 @@ fn archive_of(list: &str, release: &str) -> Archive {
 /// With pins apt may choose otherwise: then the list is what there would be without them.
 fn pins(source: &Source, notes: &mut Notes) {
     let mut files = vec![PREFERENCES.to_owned()];
-    let folder = format!("{PREFERENCES}.d");
-    match source.list(&folder) {
+    let folder = PREFERENCES_FOLDER;
+    match source.list(folder) {
         Ok(names) => files.extend(
             names
                 .iter()

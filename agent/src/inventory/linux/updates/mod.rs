@@ -3,6 +3,7 @@
 mod apt;
 pub mod paragraphs;
 mod reboot;
+mod remembered;
 
 use chasqui_proto::v1;
 use v1::section_facts::Facts;
@@ -40,7 +41,7 @@ impl Collector for Updates {
         let mut notes = Notes::new(self.kind());
         let with_apt = apt::is_used(source);
         let (pending, lists_date) = if with_apt {
-            (apt::pending(source, &mut notes), lists_date(source))
+            (remembered::pending(source, &mut notes), lists_date(source))
         } else {
             let why =
                 "apt keeps no lists here, and those of dnf, zypper and pacman are not compared";
