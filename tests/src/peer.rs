@@ -37,7 +37,8 @@ const KEYS: &[(&str, &[&str])] = &[
     ("remote_mgmt", &["type", "id"]),
     ("slots", &["name"]),
     ("softwares", &["name", "arch", "version"]),
-    ("sounds", &["name"]),
+    // One names the card, the other the device on the bus.
+    ("sounds", &[]),
     ("storages", &["name"]),
     ("usbdevices", &["vendorid", "productid", "serial"]),
     ("users", &["login"]),
@@ -314,30 +315,24 @@ impl Rule {
                 .filter(|((section, _), _)| section == self.section);
             here.map(|(_, fields)| fields.clone()).collect::<Vec<_>>()
         };
+        // An item whose fields all hold something that nobody ever wrote, each another.
         let nonsense = |field: Option<&str>, other: Option<&str>| {
-            let mut fields = Fields::new();
-            for item in all(theirs) {
-                fields.extend(
-                    item.into_keys()
-                        .map(|name| (name, "\u{2603} any".to_owned())),
-                );
-            }
+            let names = all(theirs).into_iter().flat_map(Fields::into_keys);
+            let mut fields: Fields = names
+                .chain(field.map(str::to_owned))
+                .map(|name| (name.clone(), format!("\u{2603} {name}")))
+                .collect();
+            let theirs = fields.clone();
             if let Some(field) = field {
-                fields.insert(field.to_owned(), "\u{2603} any".to_owned());
-            }
-            let mut ours = fields.clone();
-            if let Some(field) = field {
-                ours.remove(field);
-                if let Some(other) = other {
-                    ours.insert(field.to_owned(), other.to_owned());
-                }
+                fields.remove(field);
+                fields.extend(other.map(|other| (field.to_owned(), other.to_owned())));
             }
             Difference {
                 section: self.section.to_owned(),
-                item: "\u{2603} any".to_owned(),
+                item: "\u{2603}".to_owned(),
                 field: field.map(str::to_owned),
-                theirs: fields,
-                ours: field.map(|_| ours),
+                theirs,
+                ours: field.map(|_| fields),
             }
         };
         let wide = match self.what {

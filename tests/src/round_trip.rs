@@ -521,6 +521,9 @@ const KEPT: &[Kept] = &[
     kept!("ports" => "slots.ports", any, [
         "name" => "name" text,
         "type" => "type" words_or_none,
+        "caption" => "connector" words,
+    ]),
+    kept!("ports" => "slots.ports", |it, _| !it.get("caption").is_some_and(|it| words(it).is_some()), [
         "description" => "connector" words_or_none,
     ]),
     kept!("ports" => "slots.ports", |it, _| !has(it, "name"), ["caption" => "name" text,]),
