@@ -69,7 +69,8 @@ pub const ONLY_THEIRS: &[Rule] = &[
     some("processes", What::Section, "wherever it was not left out",
         "command lines hold secrets and change every moment: their number is kept (chasqui_volatile)"),
     every("hardware", What::Field("checksum"), "it is the peer's own bookkeeping"),
-    every("hardware", What::Field("etime"), "it is the peer's own bookkeeping"),
+    some("hardware", What::Field("etime"), "runs of a second or more",
+        "it is the peer's own bookkeeping"),
     every("hardware", What::Field("ipaddr"), "the official format dropped it: it repeats the networks"),
     every("hardware", What::Field("oscomments"), "the official format dropped it: it is the build of the kernel"),
     every("hardware", What::Field("osname"), "the official format dropped it: it repeats the operating system"),
@@ -86,7 +87,8 @@ pub const ONLY_THEIRS: &[Rule] = &[
         "nobody ever logged on", "the peer takes the last line of last(1), `wtmp begins`, for a person"),
     some("hardware", What::Value("datelastloggeduser", |it| it.our_value().is_some_and(|ours| ours.ends_with('Z'))),
         "somebody logged on", "the peer's has no year and no time zone: ours is in UTC and says so"),
-    every("cpus", What::Value("arch", |it| it.value() == "i386" && it.our_value() == Some("x86_64")),
+    some("cpus", What::Value("arch", |it| it.value() == "i386" && it.our_value() == Some("x86_64")),
+        "machines with processors of Intel or AMD",
         "the peer calls all of Intel's and AMD's processors i386"),
     some("controllers", What::Value("driver", |it| {
         it.our_value().is_some_and(|ours| ours.split('-').next() == Some(it.value()) && ours != it.value())
@@ -168,10 +170,13 @@ pub const ONLY_THEIRS: &[Rule] = &[
         "ports of containers and of traffic shaping come and go: they are left out, so that an unchanged machine is unchanged"),
     some("networks", What::Value("speed", |it| ["-1", "0"].contains(&it.value())), "links that have no speed",
         "the kernel says with it that there is none"),
-    every("networks", What::Value("mac", |it| it.value() == "00:00:00:00:00:00"), "the loopback has none"),
-    every("networks", What::Value("ipmask6", |it| it.value() == "fff0::" && it.their("ipaddress6") == "::1"),
+    some("networks", What::Value("mac", |it| it.value() == "00:00:00:00:00:00"), "machines whose loopback is up",
+        "the loopback has none"),
+    some("networks", What::Value("ipmask6", |it| it.value() == "fff0::" && it.their("ipaddress6") == "::1"),
+        "machines with IPv6",
         "the peer's mask of ::1 is wrong: its width is 128"),
-    every("networks", What::Value("ipsubnet6", |it| it.value() == "::" && it.their("ipaddress6") == "::1"),
+    some("networks", What::Value("ipsubnet6", |it| it.value() == "::" && it.their("ipaddress6") == "::1"),
+        "machines with IPv6",
         "it follows from the peer's wrong mask of ::1"),
     every("operatingsystem", What::Value("boot_time", |it| {
         it.our_value().is_some_and(|ours| ours.len() == 20 && ours.ends_with('Z')) && it.value().len() == 19
@@ -184,9 +189,16 @@ pub const ONLY_THEIRS: &[Rule] = &[
         "the digest of the key is kept (chasqui_operating_system)"),
     some("operatingsystem", What::Value("version", begins_with_ours), "Debian",
         "the peer reads the point release of /etc/debian_version: life cycles go by that of os-release"),
-    every("softwares", What::Value("publisher", |it| {
+    some("softwares", What::Value("publisher", |it| {
         ["Debian", "Ubuntu"].contains(&it.value()) && it.our_value().is_some()
-    }), "the peer names the distribution as the publisher of every package: ours is the maintainer that the package names"),
+    }), "machines with lsb_release",
+        "the peer names the distribution as the publisher of every package: ours is the maintainer that the package names"),
+    some("physical_volumes", What::Section, "machines with LVM",
+        "the format asks for counts of extents, which nobody needs: the volumes stand in chasqui_storage"),
+    some("usbdevices", What::Field("subclass"), "machines with USB devices", "the class says what a device is"),
+    some("usbdevices", What::Both("class"), "devices with several classes", "the peer gives the last class of a device, ours is the first"),
+    some("videos", What::Field("chipset"), "machines with a graphics card", "it is the device on the bus, which stands in the controllers"),
+    some("videos", What::Field("resolution"), "machines with a graphics card", "it is the monitor's"),
     some("drives", What::Both("free"), "machines at work", "it moves between two readings"),
     some("storages", What::Value("manufacturer", |it| !it.their("model").is_empty() && it.value() == it.their("model")
         && it.our_value().is_none() && it.their("disksize").parse::<u64>().is_ok()),
@@ -198,7 +210,8 @@ pub const ONLY_THEIRS: &[Rule] = &[
     some("storages", What::Value("firmware", cut), "disks behind SCSI", "the peer's is cut to four characters"),
     some("storages", What::Value("disksize", |it| it.our_value().is_none() && it.value() == "1073" && it.their("name").starts_with("sr")),
         "machines with an optical drive", "it is the drive's greatest size, without a disc in it"),
-    every("storages", What::Field("description"), "it is the bus, which stands in `interface`"),
+    some("storages", What::Field("description"), "machines with disks",
+        "it is the bus, which stands in `interface`"),
     some("storages", What::Value("manufacturer", |it| it.value() == "Red Hat, Inc." && it.our_value().is_none()),
         "a virtual machine", "it is the maker of the virtual bus, not of a disk"),
 ];
