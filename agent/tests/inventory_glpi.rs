@@ -202,3 +202,38 @@ fn a_partial_inventory_holds_what_was_asked_and_who_the_machine_is() {
         assert!(!content.contains_key(key), "{key}");
     }
 }
+
+/// What GLPI's own agents write: a model that people know, makers by their names, numbers of classes, a name and a version.
+#[test]
+fn values_are_in_the_protocols_words() {
+    let content = |name: &str| {
+        let inventory = Machine::new(name).collect();
+        render_glpi(&inventory, "pc", &[])["content"].clone()
+    };
+    let lenovo = content("lenovo-without-root");
+    assert_eq!(lenovo["bios"]["smodel"], "ThinkCentre M710q");
+    let hp = content("hp-compaq-6300");
+    assert_eq!(hp["storages"][0]["manufacturer"], "Seagate");
+    let dell = content("dell-latitude-5440");
+    assert_eq!(dell["cpus"][0]["manufacturer"], "Intel");
+    assert_eq!(dell["bios"]["smodel"], "Latitude 5440");
+    let system = &dell["operatingsystem"];
+    assert_eq!(
+        (&system["name"], &system["version"]),
+        (&"Ubuntu".into(), &"24.04".into())
+    );
+    let usb = dell["usbdevices"].as_array().unwrap();
+    let classes: Vec<&str> = usb.iter().filter_map(|one| one["class"].as_str()).collect();
+    assert!(!classes.is_empty());
+    assert!(
+        classes.iter().all(|class| class.parse::<u8>().is_ok()),
+        "{classes:?}"
+    );
+    let networks = dell["networks"].as_array().unwrap();
+    let near = networks
+        .iter()
+        .find(|one| one["ipgateway"].is_string())
+        .unwrap();
+    assert_eq!(near["ipgateway"], dell["hardware"]["defaultgateway"]);
+    assert!(networks.iter().any(|one| one["ipgateway"].is_null()));
+}

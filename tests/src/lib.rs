@@ -8,8 +8,10 @@ pub mod fleet;
 pub mod marker;
 pub mod office;
 pub mod orders;
+pub mod peer;
 pub mod postgres;
 pub mod programs;
+pub mod round_trip;
 pub mod simulated;
 
 pub use agent::Agent;

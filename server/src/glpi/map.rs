@@ -16,6 +16,8 @@ use sha2::{Digest, Sha256};
 
 use super::values::{self, Item};
 
+pub use machine::still;
+
 /// Most items of a list of ours.
 const MAX_ITEMS: usize = 5_000;
 

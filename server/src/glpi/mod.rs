@@ -8,7 +8,7 @@ mod xml;
 
 use serde_json::{Map, Value};
 
-pub use map::{Before, Report, report};
+pub use map::{Before, Report, report, still};
 pub use values::{client, origin};
 
 /// Most bytes of a message after inflating.

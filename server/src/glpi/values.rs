@@ -3,8 +3,12 @@
 
 use std::net::Ipv6Addr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 /// Most characters of one text.
 const MAX_TEXT: usize = 500;
@@ -22,6 +26,12 @@ impl<'a> Item<'a> {
             _ => return None,
         };
         (!text.is_empty() && !matches!(text.as_str(), "n/a" | "N/A")).then_some(text)
+    }
+
+    /// A text that means something only whole: none when it is longer than 4 KiB.
+    pub fn whole_text(self, key: &str) -> Option<String> {
+        let text = self.0.get(key)?.as_str()?;
+        (text.len() <= 4_096).then(|| text.to_owned())
     }
 
     /// The first of several names that says something.
@@ -74,6 +84,19 @@ impl<'a> Item<'a> {
     /// An amount in millions of bytes, as bytes.
     pub fn megabytes(self, key: &str) -> Option<u64> {
         let bytes = self.number(key)?.checked_mul(1_000_000)?;
+        (bytes > 0).then_some(bytes)
+    }
+
+    /// The same with decimals, `4.19`.
+    pub fn decimal_megabytes(self, key: &str) -> Option<u64> {
+        let text = self.text(key)?;
+        let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
+        let micro: String = part.chars().chain("000000".chars()).take(6).collect();
+        let bytes = whole
+            .parse::<u64>()
+            .ok()?
+            .checked_mul(1_000_000)?
+            .checked_add(micro.parse().ok()?)?;
         (bytes > 0).then_some(bytes)
     }
 
@@ -186,6 +209,42 @@ pub fn moment(text: &str, offset: &str) -> Option<i64> {
     let seconds = sign * (hours.parse::<i32>().ok()? * 3_600 + minutes * 60);
     let zone = jiff::tz::Offset::from_seconds(seconds).ok()?;
     zone.to_timestamp(local).ok().map(|at| at.as_millisecond())
+}
+
+/// When somebody logged on, in UTC milliseconds: a moment with its offset or a `Z`, or what `last` writes (`Fri Jun 12
+/// 14:15`, without a year: the latest one before `now_ms` in which that day is a Friday).
+pub fn log_on(text: &str, offset: &str, now_ms: i64) -> Option<i64> {
+    if let Some(plain) = text.strip_suffix('Z') {
+        return moment(plain, "+00");
+    }
+    let now = Timestamp::from_millisecond(now_ms).ok()?;
+    let this = jiff::tz::TimeZone::UTC.to_datetime(now).year();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [weekday, month, day, time] = words.as_slice() else {
+        return moment(text, offset);
+    };
+    let time = match time.matches(':').count() {
+        1 => format!("{time}:00"),
+        _ => (*time).to_owned(),
+    };
+    (0..7).find_map(|back| {
+        let date = format!("{weekday} {day} {month} {}", this - back);
+        let date = Date::strptime("%a %d %b %Y", date).ok()?;
+        let at = moment(&format!("{date} {time}"), offset)?;
+        // A clock may be a day ahead.
+        (at <= now_ms.saturating_add(86_400_000)).then_some(at)
+    })
+}
+
+/// The digest of a public key in the form of OpenSSH (`ssh-ed25519 AAAA...`), as `ssh-keygen -l` shows it.
+pub fn ssh_digest(text: &str) -> Option<String> {
+    let blob = STANDARD.decode(text.split_whitespace().nth(1)?).ok()?;
+    // The key's kind stands in it once more.
+    let kind = text.split_whitespace().next()?;
+    blob.get(4..)?.starts_with(kind.as_bytes()).then(|| {
+        let digest = STANDARD_NO_PAD.encode(Sha256::digest(&blob));
+        format!("SHA256:{digest}")
+    })
 }
 
 /// Number of leading ones of an IPv4 or IPv6 mask.
@@ -341,6 +400,52 @@ mod tests {
             assert!(is_filler(filler), "{filler}");
         }
         assert!(!is_filler("640HP72"));
+    }
+
+    #[test]
+    fn a_log_on_without_a_year_is_the_latest_that_fits() {
+        // 2026-03-04 12:00 UTC.
+        let now = 1_772_625_600_000;
+        for (text, offset, wanted) in [
+            ("Tue Mar 3 17:45", "-0500", Some(1_772_577_900_000)),
+            ("Fri Jun 12 14:15", "+0200", Some(1_591_964_100_000)),
+            ("2026-03-03 22:45:00Z", "", Some(1_772_577_900_000)),
+            ("2026-03-03 17:45:00", "-0500", Some(1_772_577_900_000)),
+            ("2026-03-03 17:45:00", "", None),
+            ("Tue Mar 3 17:45", "", None),
+            ("Thu Feb 31 10:00", "+00", None),
+            ("wtmp begins long ago", "+00", None),
+        ] {
+            assert_eq!(log_on(text, offset, now), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_named_by_its_digest() {
+        // Made for this test; the digest is what ssh-keygen -l says.
+        let key =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBTZoLTT3FLaHefvK+5AfTHgr1gWEaRE1qoZXEdVg3b5";
+        assert_eq!(
+            ssh_digest(key).as_deref(),
+            Some("SHA256:2pJpXptXu18aXyM5a3MeiSH82eKAvzYBp9+6lB9AiYo")
+        );
+        for wrong in [
+            "",
+            "ssh-rsa",
+            "ssh-rsa ***",
+            "ssh-rsa AAAA",
+            &key.replace("ed25519", "rsa"),
+        ] {
+            assert_eq!(ssh_digest(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn megabytes_may_have_decimals() {
+        let object = serde_json::json!({"a": "4.19", "b": 4, "c": "0.00", "d": "4,19", "e": "99999999999999999999"});
+        let item = Item(object.as_object().unwrap());
+        let read = ["a", "b", "c", "d", "e"].map(|key| item.decimal_megabytes(key));
+        assert_eq!(read, [Some(4_190_000), Some(4_000_000), None, None, None]);
     }
 
     #[test]

@@ -30,10 +30,10 @@ both_engines!(
     bad_bodies_are_refused_and_nothing_is_stored,
 );
 
-const PATH: &str = "/front/inventory.php";
+pub const PATH: &str = "/front/inventory.php";
 
 /// Makes a source; answers its id and secret.
-async fn source(world: &World, name: &str) -> (String, String) {
+pub async fn source(world: &World, name: &str) -> (String, String) {
     let request = v1::CreateInventorySourceRequest {
         request_id: fresh(),
         name: name.to_owned(),
@@ -83,7 +83,7 @@ async fn send_json(world: &World, secret: &str, message: &Value) -> (StatusCode,
     (status, serde_json::from_slice(&body).unwrap())
 }
 
-fn full() -> Value {
+pub fn full() -> Value {
     json!({
         "action": "inventory", "deviceid": "pc-9-2026-01-02-03-04-05", "tag": "sede-1",
         "content": {
@@ -104,7 +104,7 @@ fn full() -> Value {
     })
 }
 
-async fn devices(world: &World) -> Vec<device::Device> {
+pub async fn devices(world: &World) -> Vec<device::Device> {
     world.read(|tx| device::list(tx, None, "", None, 100)).await
 }
 
@@ -120,7 +120,7 @@ async fn sections(world: &World, id: &str) -> Vec<v1::Section> {
     .sections
 }
 
-async fn facts(world: &World, id: &str, kind: SectionKind) -> Option<v1::SectionFacts> {
+pub async fn facts(world: &World, id: &str, kind: SectionKind) -> Option<v1::SectionFacts> {
     let sections = sections(world, id).await;
     let section = sections
         .into_iter()
@@ -263,7 +263,7 @@ async fn a_credential_is_needed_and_can_be_revoked(world: World) {
     assert!(devices(&world).await.is_empty());
 }
 
-fn zlib(bytes: &[u8]) -> Vec<u8> {
+pub fn zlib(bytes: &[u8]) -> Vec<u8> {
     let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
     writer.write_all(bytes).unwrap();
     writer.finish().unwrap()

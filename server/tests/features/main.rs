@@ -16,6 +16,7 @@ mod device_facts;
 mod device_match;
 mod device_search;
 mod glpi;
+mod glpi_endpoint;
 mod inventory;
 mod inventory_history;
 mod inventory_lists;

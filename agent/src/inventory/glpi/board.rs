@@ -54,7 +54,7 @@ pub(super) fn fill(content: &mut Content, seen: &Seen) {
                             .unwrap_or_else(|| "None".to_owned())
                             .as_str(),
                     )
-                    .text("description", &one.connector)
+                    .text("caption", &one.connector)
             }),
         );
     }
@@ -80,7 +80,13 @@ pub(super) fn fill(content: &mut Content, seen: &Seen) {
         );
     }
     if let Some(network) = seen.network() {
-        content.list("networks", network.interfaces.iter().flat_map(interface));
+        let gateways: Vec<Ipv4Addr> = network
+            .default_gateways
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect();
+        let all = network.interfaces.iter();
+        content.list("networks", all.flat_map(|one| interface(one, &gateways)));
     }
 }
 
@@ -106,11 +112,23 @@ fn known_arch(arch: &str) -> bool {
         || old.is_some_and(|digit| digit.len() == 1 && digit.bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// A processor's maker as people call it, which is what the protocol has.
+fn maker(id: &str) -> String {
+    let known = match id {
+        "GenuineIntel" => "Intel",
+        "AuthenticAMD" => "AMD",
+        "HygonGenuine" => "Hygon",
+        "CentaurHauls" => "VIA",
+        other => other,
+    };
+    known.to_owned()
+}
+
 fn cpu(one: &v1::Cpu, arch: &Option<String>) -> Fields {
     let number = |value: Option<u32>| value.map(u64::from);
     let text = |value: Option<u32>| value.map(|value| value.to_string());
     Fields::default()
-        .text("manufacturer", &one.vendor)
+        .text("manufacturer", one.vendor.as_deref().map(maker))
         .text("name", &one.model_name)
         .text("arch", arch)
         .text("familynumber", text(one.family))
@@ -121,8 +139,8 @@ fn cpu(one: &v1::Cpu, arch: &Option<String>) -> Fields {
         .number("speed", number(one.max_mhz))
 }
 
-/// One entry for each address, or one for an interface without.
-fn interface(one: &v1::NetworkInterface) -> Vec<Fields> {
+/// One entry for each address, or one for an interface without. The gateway is that of the address's own network.
+fn interface(one: &v1::NetworkInterface, gateways: &[Ipv4Addr]) -> Vec<Fields> {
     let addresses: Vec<Option<&String>> = if one.addresses.is_empty() {
         vec![None]
     } else {
@@ -150,6 +168,10 @@ fn interface(one: &v1::NetworkInterface) -> Vec<Fields> {
             match address.and_then(|text| parts(text)) {
                 Some((IpAddr::V4(address), width)) => fields
                     .text("ipaddress", Some(address.to_string()))
+                    .text(
+                        "ipgateway",
+                        width.and_then(|width| gateway(address, width, gateways)),
+                    )
                     .text("ipmask", width.map(|width| mask4(width).to_string()))
                     .text(
                         "ipsubnet",
@@ -166,6 +188,14 @@ fn interface(one: &v1::NetworkInterface) -> Vec<Fields> {
             }
         })
         .collect()
+}
+
+fn gateway(address: Ipv4Addr, width: u32, gateways: &[Ipv4Addr]) -> Option<String> {
+    let mask = mask4(width);
+    let near = gateways
+        .iter()
+        .find(|gateway| **gateway & mask == address & mask);
+    near.map(ToString::to_string)
 }
 
 fn parts(text: &str) -> Option<(IpAddr, Option<u32>)> {

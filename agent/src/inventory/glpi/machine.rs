@@ -68,7 +68,7 @@ fn bios(content: &mut Content, seen: &Seen) {
     if let Some(hardware) = seen.hardware() {
         fields = fields
             .text("smanufacturer", &hardware.manufacturer)
-            .text("smodel", &hardware.model)
+            .text("smodel", model(hardware))
             .text("skunumber", &hardware.sku)
             .text("mmanufacturer", &hardware.board_manufacturer)
             .text("mmodel", &hardware.board_model)
@@ -98,13 +98,27 @@ fn bios(content: &mut Content, seen: &Seen) {
     content.object("bios", fields);
 }
 
+/// The name that people know. Lenovo puts a number there and the name in the version.
+fn model(hardware: &v1::HardwareFacts) -> Option<String> {
+    let lenovo = hardware
+        .manufacturer
+        .as_deref()
+        .is_some_and(|maker| maker.eq_ignore_ascii_case("lenovo"));
+    let names = ["Think", "Idea", "Yoga", "Legion"];
+    let name = hardware
+        .product_version
+        .as_ref()
+        .filter(|version| lenovo && names.iter().any(|name| version.starts_with(name)));
+    name.or(hardware.model.as_ref()).cloned()
+}
+
 fn system(content: &mut Content, seen: &Seen, volatile: &v1::VolatileFacts) {
     let Some(system) = seen.system() else {
         return;
     };
     let identity = seen.identity();
     let fields = Fields::default()
-        .text("name", system.product.clone().or(system.name.clone()))
+        .text("name", distribution(system))
         .text("full_name", &system.name)
         .text("version", &system.version)
         .text("kernel_name", &system.family)
@@ -115,6 +129,20 @@ fn system(content: &mut Content, seen: &Seen, volatile: &v1::VolatileFacts) {
         .text("dns_domain", identity.and_then(|it| it.domain_name.clone()))
         .text("fqdn", identity.and_then(fqdn));
     content.object("operatingsystem", fields);
+}
+
+/// The name without its version, `Debian GNU/Linux` of `Debian GNU/Linux 12 (bookworm)`: the protocol has both apart.
+fn distribution(system: &v1::OperatingSystemFacts) -> Option<String> {
+    let name = system.name.as_deref().unwrap_or_default();
+    let words: Vec<&str> = name
+        .split(' ')
+        .take_while(|word| !word.starts_with(|c: char| c.is_ascii_digit() || c == '('))
+        .collect();
+    let name = words.join(" ");
+    if name.is_empty() {
+        return system.product.clone();
+    }
+    Some(name)
 }
 
 fn fqdn(identity: &v1::IdentityFacts) -> Option<String> {

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chasqui_proto::v1::{self, DiskKind};
 
+use super::super::linux::usb;
 use super::{Content, Fields, Seen, mebibytes, megabytes};
 
 pub(super) fn fill(content: &mut Content, seen: &Seen, volatile: &v1::VolatileFacts) {
@@ -53,7 +54,10 @@ fn disks(content: &mut Content, seen: &Seen, volatile: &v1::VolatileFacts) {
                 .text("model", &one.model)
                 .text("serial", &one.serial)
                 .text("firmware", &one.firmware)
-                .text("manufacturer", &one.manufacturer)
+                .text(
+                    "manufacturer",
+                    one.manufacturer.clone().or_else(|| maker(one)),
+                )
                 .number("disksize", megabytes(one.size_bytes))
                 .text("interface", one.bus.as_ref().map(|bus| bus.to_uppercase()))
                 .text("type", kind)
@@ -94,6 +98,38 @@ fn disks(content: &mut Content, seen: &Seen, volatile: &v1::VolatileFacts) {
             }
         }),
     );
+}
+
+/// The maker by how the model begins: ATA has no field for it.
+fn maker(disk: &v1::Disk) -> Option<String> {
+    let model = disk.model.as_deref()?.to_ascii_lowercase();
+    let first = model.split([' ', '-', '_']).next()?;
+    let name = match first {
+        "crucial" => "Crucial",
+        "hgst" => "HGST",
+        "hitachi" => "Hitachi",
+        "intel" => "Intel",
+        "kingston" => "Kingston",
+        "maxtor" => "Maxtor",
+        "micron" => "Micron",
+        "samsung" => "Samsung",
+        "sandisk" => "SanDisk",
+        "toshiba" => "Toshiba",
+        "wdc" => "Western Digital",
+        _ => {
+            // Numbers of models: ST500DM002, CT500MX500SSD1.
+            let rest = |prefix| first.strip_prefix(prefix);
+            let numbered = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+            if rest("st").is_some_and(numbered) {
+                "Seagate"
+            } else if rest("ct").is_some_and(numbered) {
+                "Crucial"
+            } else {
+                return None;
+            }
+        }
+    };
+    Some(name.to_owned())
 }
 
 /// Groups, and their parts, of which the protocol's required fields are all known.
@@ -179,7 +215,10 @@ fn devices(content: &mut Content, devices: &v1::DevicesFacts) {
                 .text("name", &one.product)
                 .text("caption", &one.product)
                 .text("serial", &one.serial)
-                .text("class", one.classes.first().cloned())
+                .text(
+                    "class",
+                    one.classes.first().and_then(|name| usb::number(name)),
+                )
         }),
     );
     content.list(

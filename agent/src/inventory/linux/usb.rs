@@ -127,6 +127,12 @@ fn classes(source: &Source, path: &str, interfaces: &[&str], gaps: &mut Gaps) ->
     found.into_iter().map(str::to_owned).collect()
 }
 
+/// The number of a class by its name, in decimal, as GLPI's protocol has it.
+pub fn number(class: &str) -> Option<String> {
+    let known = CLASSES.iter().find(|(_, name)| *name == class);
+    known.map(|(number, _)| number.to_string())
+}
+
 /// Whole megabits: 1 for the 1.5 of a slow mouse.
 fn speed(source: &Source, path: &str) -> Result<u32, Unreadable> {
     let path = format!("{DEVICES}/{path}/speed");

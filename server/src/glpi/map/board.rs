@@ -149,7 +149,12 @@ fn slots(maker: &mut Maker<'_>) {
             .map(|item| v1::Port {
                 name: item.any(&["name", "caption"]).unwrap_or_default(),
                 r#type: item.text("type").map(|text| named(&text)),
-                connector: item.text("description").map(|text| named(&text)),
+                // On the outside, else within.
+                connector: item
+                    .text("caption")
+                    .filter(|text| !text.eq_ignore_ascii_case("none"))
+                    .or_else(|| item.text("description"))
+                    .map(|text| named(&text)),
             })
             .collect();
         ports.sort_by(|a, b| (&a.name, &a.r#type).cmp(&(&b.name, &b.r#type)));

@@ -134,6 +134,9 @@ fn operating_system(maker: &mut Maker<'_>) {
         it.architecture = system.text("arch");
         it.installed_on = system.day("install_date");
         it.time_zone = system.object("timezone").and_then(|zone| zone.text("name"));
+        it.ssh_host_key = system
+            .whole_text("ssh_key")
+            .and_then(|key| values::ssh_digest(&key));
     }
     maker.add(
         &[("operatingsystem", "operating_system")],
@@ -254,19 +257,28 @@ fn accounts(maker: &mut Maker<'_>) {
         Some(Facts::Accounts(it)) => it,
         _ => v1::AccountsFacts::default(),
     };
-    let id = |item: Item<'_>| item.small("id").unwrap_or(u32::MAX);
+    // Windows names accounts by a SID, whose last number is the account's on that machine.
+    let id = |item: Item<'_>| {
+        let text = item.text("id")?;
+        let number = match text.strip_prefix("S-1-") {
+            Some(sid) => sid.rsplit('-').next()?,
+            None => &text,
+        };
+        number.parse::<u32>().ok()
+    };
     if let Some(users) = maker.list("local_users") {
         let mut accounts: Vec<_> = users
             .into_iter()
-            .filter(|item| item.small("id").is_some())
-            .map(|item| v1::Account {
-                login: item.text("login").unwrap_or_default(),
-                uid: id(item),
-                full_name: item.text("name"),
-                home: item.text("home"),
-                shell: item.text("shell"),
-                can_log_in: None,
-                administrator: None,
+            .filter_map(|item| {
+                Some(v1::Account {
+                    login: item.any(&["login", "name"]).unwrap_or_default(),
+                    uid: id(item)?,
+                    full_name: item.text("name"),
+                    home: item.text("home"),
+                    shell: item.text("shell"),
+                    can_log_in: None,
+                    administrator: None,
+                })
             })
             .collect();
         accounts.sort_by(|a, b| (a.uid, &a.login).cmp(&(b.uid, &b.login)));
@@ -275,11 +287,12 @@ fn accounts(maker: &mut Maker<'_>) {
     if let Some(groups) = maker.list("local_groups") {
         let mut groups: Vec<_> = groups
             .into_iter()
-            .filter(|item| item.small("id").is_some())
-            .map(|item| v1::Group {
-                name: item.text("name").unwrap_or_default(),
-                gid: id(item),
-                members: values::texts(item, "members"),
+            .filter_map(|item| {
+                Some(v1::Group {
+                    name: item.text("name").unwrap_or_default(),
+                    gid: id(item)?,
+                    members: values::texts(item, "members"),
+                })
             })
             .collect();
         groups.sort_by(|a, b| (a.gid, &a.name).cmp(&(b.gid, &b.name)));
@@ -426,13 +439,38 @@ pub(super) fn volatile(content: &Map<String, Value>, now_ms: i64) -> Option<v1::
     }
     it.logged_in.sort_by(|a, b| a.login.cmp(&b.login));
     it.logged_in.truncate(100);
+    let hardware = content.get("hardware").and_then(Value::as_object).map(Item);
+    let offset = system
+        .and_then(|system| system.object("timezone")?.text("offset"))
+        .unwrap_or_default();
+    it.last_log_on = hardware.and_then(|hardware| {
+        Some(v1::LastLogOn {
+            login: hardware.text("lastloggeduser")?,
+            at_ms: values::log_on(&hardware.text("datelastloggeduser")?, &offset, now_ms)?,
+            place: None,
+        })
+    });
     it.processes =
         values::list(content, "processes").and_then(|list| u32::try_from(list.len()).ok());
     let said = !it.free_space.is_empty()
         || it.booted_at_ms.is_some()
         || !it.logged_in.is_empty()
-        || it.processes.is_some();
+        || it.processes.is_some()
+        || it.last_log_on.is_some();
     said.then_some(it)
+}
+
+/// In a partial inventory, what changes by itself and is not said stays as it was.
+pub fn still(content: &Map<String, Value>, it: &mut v1::VolatileFacts, before: v1::VolatileFacts) {
+    if !content.contains_key("drives") {
+        it.free_space = before.free_space;
+    }
+    if !content.contains_key("users") {
+        it.logged_in = before.logged_in;
+    }
+    it.last_log_on = it.last_log_on.take().or(before.last_log_on);
+    it.booted_at_ms = it.booted_at_ms.or(before.booted_at_ms);
+    it.processes = it.processes.or(before.processes);
 }
 
 #[cfg(test)]

@@ -202,7 +202,7 @@ fn volume_groups(maker: &Maker<'_>, notes: &mut Notes) -> Vec<v1::VolumeGroup> {
                 free_bytes: group
                     .number("free")
                     .and_then(|mb| mb.checked_mul(1_000_000)),
-                extent_bytes: None,
+                extent_bytes: group.decimal_megabytes("vg_extent_size"),
                 physical_volumes,
                 logical_volumes,
             })
@@ -365,21 +365,32 @@ fn pci(item: Item<'_>) -> v1::PciDevice {
     }
 }
 
-/// The name of a USB class, given in hexadecimal.
+/// The name of a USB class. Agents write its number in decimal, as `lsusb -v` does; older ones and ours as well.
 fn usb_class(class: &str) -> String {
-    match class.trim_start_matches('0').to_lowercase().as_str() {
-        "1" => "audio",
-        "2" => "communication",
-        "3" => "hid",
-        "6" => "image",
-        "7" => "printer",
-        "8" => "mass_storage",
-        "9" => "hub",
-        "a" => "cdc_data",
-        "b" => "smart_card",
-        "e" => "video",
-        "e0" => "wireless",
-        other => return format!("0x{other}"),
+    match class.parse::<u8>() {
+        Ok(1) => "audio",
+        Ok(2) => "communications",
+        Ok(3) => "hid",
+        Ok(5) => "physical",
+        Ok(6) => "image",
+        Ok(7) => "printer",
+        Ok(8) => "mass_storage",
+        Ok(9) => "hub",
+        Ok(10) => "cdc_data",
+        Ok(11) => "smart_card",
+        Ok(13) => "content_security",
+        Ok(14) => "video",
+        Ok(15) => "personal_healthcare",
+        Ok(16) => "audio_video",
+        Ok(17) => "billboard",
+        Ok(18) => "usb_type_c_bridge",
+        Ok(220) => "diagnostic",
+        Ok(224) => "wireless_controller",
+        Ok(239) => "miscellaneous",
+        Ok(254) => "application_specific",
+        Ok(255) => "vendor_specific",
+        Ok(other) => return format!("0x{other:02x}"),
+        Err(_) => return named(class),
     }
     .to_owned()
 }

@@ -108,8 +108,17 @@ pub fn declared(headers: &HeaderMap) -> Result<Option<Compression>, Problem> {
     })
 }
 
-/// All bytes of a body.
+/// All bytes of a body, within the time that a body has.
 pub async fn read(body: Body, headers: &HeaderMap) -> Result<Vec<u8>, Problem> {
+    read_within(body, headers, CHUNK_WITHIN, BODY_WITHIN).await
+}
+
+async fn read_within(
+    body: Body,
+    headers: &HeaderMap,
+    chunk_within: Duration,
+    body_within: Duration,
+) -> Result<Vec<u8>, Problem> {
     let length = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
@@ -121,7 +130,7 @@ pub async fn read(body: Body, headers: &HeaderMap) -> Result<Vec<u8>, Problem> {
         let mut bytes = Vec::new();
         let mut chunks = body.into_data_stream();
         loop {
-            let chunk: Option<Result<Bytes, _>> = tokio::time::timeout(CHUNK_WITHIN, chunks.next())
+            let chunk: Option<Result<Bytes, _>> = tokio::time::timeout(chunk_within, chunks.next())
                 .await
                 .map_err(|_| too_slow())?;
             let Some(chunk) = chunk else {
@@ -136,7 +145,7 @@ pub async fn read(body: Body, headers: &HeaderMap) -> Result<Vec<u8>, Problem> {
             bytes.extend_from_slice(&chunk);
         }
     };
-    tokio::time::timeout(BODY_WITHIN, collect)
+    tokio::time::timeout(body_within, collect)
         .await
         .map_err(|_| too_slow())?
 }
@@ -178,4 +187,49 @@ fn too_large() -> Problem {
 
 fn too_slow() -> Problem {
     Problem::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    const NEVER: Duration = Duration::from_secs(3_600);
+    const SOON: Duration = Duration::from_millis(20);
+
+    async fn status(body: Body, chunk_within: Duration, body_within: Duration) -> u16 {
+        let read = read_within(body, &HeaderMap::new(), chunk_within, body_within).await;
+        read.map_or_else(|problem| problem.status.as_u16(), |_| 200)
+    }
+
+    fn some() -> Result<Bytes, Infallible> {
+        Ok(Bytes::from_static(b"{"))
+    }
+
+    #[tokio::test]
+    async fn who_sends_a_part_and_then_nothing_is_not_waited_for() {
+        let stalled = || Body::from_stream(stream::iter([some()]).chain(stream::pending()));
+        assert_eq!(status(stalled(), SOON, NEVER).await, 408);
+        assert_eq!(status(stalled(), NEVER, SOON).await, 408);
+    }
+
+    #[tokio::test]
+    async fn who_sends_a_byte_now_and_then_is_not_waited_for() {
+        let drops = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Some((some(), ()))
+        });
+        // Each byte comes in time, the body never ends.
+        assert_eq!(status(Body::from_stream(drops), NEVER, SOON).await, 408);
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_length_ends_at_the_bound() {
+        let chunk = Bytes::from(vec![b' '; 1 << 20]);
+        let endless = stream::repeat_with(move || Ok::<_, Infallible>(chunk.clone()));
+        assert_eq!(status(Body::from_stream(endless), NEVER, NEVER).await, 413);
+    }
 }

@@ -37,15 +37,15 @@ pub async fn store(
         (source.clone(), external_id.to_owned(), agent_id.to_owned());
     // What a partial inventory leaves unsaid is as it was: read first, so that the mapping happens outside the writer.
     let (of, by) = (source.id.clone(), external_id.clone());
-    let (known, before) = ctx
+    let (known, before, volatile_before) = ctx
         .store
         .read(move |tx| {
             let known = inventory_source::device_of(tx, &of, &by)?;
-            let before = match &known {
-                Some(id) => before(tx, id)?,
-                None => Before::new(),
+            let (before, volatile) = match &known {
+                Some(id) => (before(tx, id)?, inventory::volatile(tx, id)?),
+                None => (Before::new(), None),
             };
-            Ok::<_, Failure>((known, before))
+            Ok::<_, Failure>((known, before, volatile))
         })
         .await?;
     if known.is_none() && inventory.partial {
@@ -72,9 +72,15 @@ pub async fn store(
             )
         }
     };
-    let report = tokio::task::spawn_blocking(mapped)
+    let mut report = tokio::task::spawn_blocking(mapped)
         .await
         .map_err(|cause| Problem::from(crate::error::internal("glpi", &cause)))?;
+    if inventory.partial
+        && let Some(volatile) = &mut report.volatile
+        && let Some(Ok(before)) = volatile_before.map(|it| v1::VolatileFacts::decode(&it[..]))
+    {
+        glpi::still(&inventory.content, volatile, before);
+    }
     let host_name = host_name(&report.host_name, &external_id);
     let sections = check_sections(report.sections, 0, now_ms)?;
     let volatile = report.volatile.map(|volatile| volatile.encode_to_vec());
