@@ -18,6 +18,7 @@ use chasqui_proto::facts::{self, kind_name, kind_of_name};
 use chasqui_proto::v1::{self, SectionKind, section_facts::Facts};
 use chasqui_store::event::{self, NewEvent};
 use chasqui_store::request::idempotent;
+use chasqui_store::software::List;
 use chasqui_store::{Tx, inventory as store};
 use prost::Message;
 use serde_json::json;
@@ -157,6 +158,8 @@ pub(crate) struct Checked {
     kind: &'static str,
     digest: String,
     facts: Vec<u8>,
+    /// The facts taken apart, where they are a list of programs.
+    list: Option<List>,
     provenance: Vec<u8>,
     observed_at_ms: i64,
 }
@@ -181,20 +184,16 @@ pub async fn report(
     )?;
     let differences = request.differences;
     let checked = check_sections(request.sections, differences.len(), now_ms)?;
+    // What a difference gives is worked out before the write, which others wait for. A list is what its digest says, so
+    // nothing that happens between can make it wrong. A refusal is kept: the same report may have been taken before.
+    let sections = match differences.is_empty() {
+        true => Ok(checked),
+        false => with_differences(ctx, &device_id, checked, differences, now_ms).await,
+    };
     ctx.store
         .write(move |tx| {
             idempotent(tx, &key, |tx| {
-                let mut applied = Vec::with_capacity(differences.len());
-                for difference in &differences {
-                    let section = software::apply(tx, &device_id, difference.clone())?;
-                    let section = check_section(section, now_ms)?;
-                    if (checked.iter().chain(&applied)).any(|other| other.kind == section.kind) {
-                        let problem = format!("{} is sent twice", section.kind);
-                        return Err(bad_field("differences", problem).into());
-                    }
-                    applied.push(section);
-                }
-                let sections = checked.iter().chain(&applied);
+                let sections = sections.as_ref().map_err(Clone::clone)?;
                 store_sections(tx, (&device_id, &device_id), sections, &[], now_ms)?;
                 Ok::<_, Failure>(v1::ReportInventoryResponse {}.encode_to_vec())
             })
@@ -202,6 +201,34 @@ pub async fn report(
         .await?;
     fault_point!("server.inventory.stored");
     Ok(v1::ReportInventoryResponse {})
+}
+
+/// Adds to checked sections those that differences to what the device shows give.
+async fn with_differences(
+    ctx: &Context,
+    device_id: &str,
+    mut checked: Vec<Checked>,
+    differences: Vec<v1::SectionDifference>,
+    now_ms: i64,
+) -> Result<Vec<Checked>, Failure> {
+    let device_id = device_id.to_owned();
+    let applied = ctx
+        .store
+        .read(move |tx| {
+            (differences.iter())
+                .map(|difference| software::apply(tx, &device_id, difference.clone()))
+                .collect::<Result<Vec<_>, Failure>>()
+        })
+        .await?;
+    for section in applied {
+        let section = check_section(section, now_ms)?;
+        if checked.iter().any(|other| other.kind == section.kind) {
+            let problem = format!("{} is sent twice", section.kind);
+            return Err(bad_field("differences", problem).into());
+        }
+        checked.push(section);
+    }
+    Ok(checked)
 }
 
 /// Checks sections whoever sends them, each of another kind; `besides` more come in another form.
@@ -261,7 +288,7 @@ pub(crate) fn store_sections<'a>(
         software::insert_content(
             tx,
             (section.kind, &section.digest),
-            &section.facts,
+            (&section.facts, section.list.as_ref()),
             current.get(section.kind).map(String::as_str),
             now_ms,
         )?;
@@ -404,6 +431,7 @@ fn check_section(section: v1::Section, now_ms: i64) -> Result<Checked, Status> {
     Ok(Checked {
         kind,
         digest: hex::encode(&section.digest),
+        list: software::list(kind, &section.facts),
         facts: section.facts.to_vec(),
         provenance: provenance.encode_to_vec(),
         observed_at_ms: section.observed_at_ms.clamp(0, now_ms),

@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -125,10 +126,13 @@ fn restore_here(path: &Path, address: Address) -> Result<Restored, StoreError> {
         });
     }
     let mut tx = match address {
-        Address::Sqlite(file) => Tx::new(Conn::Sqlite(engine::sqlite::open_writer(&file, true)?)),
+        Address::Sqlite(file) => Tx::new(
+            Conn::Sqlite(engine::sqlite::open_writer(&file, true)?),
+            &Arc::default(),
+        ),
         Address::Postgres { mut config, roots } => {
             let tls = engine::tls::Tls::choose(&mut config, roots.as_deref())?;
-            engine::postgres::Pool::new(*config, tls, 0).connect()?
+            engine::postgres::Pool::new(*config, tls, 0, &Arc::default()).connect()?
         }
     };
     // Emptiness is judged before the schema is touched: a wrong address must not even migrate somebody's store.

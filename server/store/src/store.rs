@@ -12,6 +12,7 @@ use crate::engine::postgres::{Isolation, Pool};
 use crate::engine::sqlite::{Readers, open_writer};
 use crate::engine::tls::Tls;
 use crate::engine::writer::{Counters, Job, Task, Writer};
+use crate::software::Bases;
 use crate::tx::{Conn, Tx};
 use crate::{Engine, Statement, StoreError, migrate};
 
@@ -140,22 +141,23 @@ impl Store {
     }
 
     fn open_here(address: Address, options: &Options) -> Result<Self, StoreError> {
+        let bases = Arc::<Bases>::default();
         let engine = match address {
             Address::Sqlite(path) => {
                 let conn = open_writer(&path, options.create)?;
-                let mut tx = Tx::new(Conn::Sqlite(conn));
+                let mut tx = Tx::new(Conn::Sqlite(conn), &bases);
                 migrate::bring_up(&mut tx, migrate::target(options.migrate))?;
                 let Conn::Sqlite(conn) = tx.conn else {
                     return Err(StoreError::Closed);
                 };
                 EngineState::Sqlite {
-                    writer: Writer::start(conn)?,
-                    readers: Readers::new(path, options.readers),
+                    writer: Writer::start(conn, &bases)?,
+                    readers: Readers::new(path, options.readers, &bases),
                 }
             }
             Address::Postgres { mut config, roots } => {
                 let tls = Tls::choose(&mut config, roots.as_deref())?;
-                let pool = Pool::new(*config, tls, options.readers + options.writers);
+                let pool = Pool::new(*config, tls, options.readers + options.writers, &bases);
                 let mut tx = pool.connect()?;
                 migrate::bring_up(&mut tx, migrate::target(options.migrate))?;
                 EngineState::Postgres(Box::new(pool))

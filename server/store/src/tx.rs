@@ -1,6 +1,9 @@
 //! One transaction, as a closure sees it. It knows statements and values, not what they are about.
 
+use std::sync::Arc;
+
 use crate::error::StoreError;
+use crate::software::Bases;
 use crate::value::{Row, RowRef, Value};
 use crate::{Engine, Statement};
 
@@ -12,6 +15,8 @@ pub const MAX_ROWS: usize = 100_000;
 pub struct Tx {
     pub(crate) conn: Conn,
     pub(crate) failed: Option<Failure>,
+    /// Whole lists of programs at hand; shared by the connections of a store.
+    pub(crate) bases: Arc<Bases>,
 }
 
 pub(crate) enum Conn {
@@ -28,8 +33,12 @@ pub(crate) struct Failure {
 }
 
 impl Tx {
-    pub(crate) fn new(conn: Conn) -> Self {
-        Self { conn, failed: None }
+    pub(crate) fn new(conn: Conn, bases: &Arc<Bases>) -> Self {
+        Self {
+            conn,
+            failed: None,
+            bases: Arc::clone(bases),
+        }
     }
 
     /// Which engine runs this transaction. For messages and the named exceptions; rules must not depend on it.

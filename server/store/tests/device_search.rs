@@ -296,8 +296,16 @@ const DRIVEN: &[&str] = &[
     "STALE",
     "MISSING",
     "ORDINAL",
-    "software::IN_LIST",
-    "software::IN_BASE",
+    "columns::CPU_KEY",
+    "columns::OS_KEY",
+    "columns::PLATE_KEY",
+    "columns::WORDS",
+    "columns::REBOOT",
+    "READ_SECTION",
+    "software::PROGRAMS",
+    "software::IN_WHOLE_LISTS",
+    "software::SHOWING",
+    "software::OWN",
 ];
 
 fn conditions_and_pages_are_driven_by_indexes(db: &Db) {
@@ -310,7 +318,7 @@ fn conditions_and_pages_are_driven_by_indexes(db: &Db) {
             SELECT 'ip', host_name, device_id, 'network' FROM device_search;
          INSERT INTO software_lists (id, digest, base_id, item_count, shell)
             SELECT ordinal, device_id, ordinal % 300 + 1, 1, CAST('' AS SHELL_TYPE) FROM device_search;
-         UPDATE device_search SET software_digest = device_id;
+         UPDATE device_search SET software_list = ordinal, software_base = ordinal % 300 + 1, software_left_out = 1;
          ANALYZE;"
             .replace("SHELL_TYPE", if db.is_postgres() { "BYTEA" } else { "BLOB" })
             .as_str(),
@@ -333,6 +341,8 @@ fn conditions_and_pages_are_driven_by_indexes(db: &Db) {
         for line in plan.lines() {
             let whole =
                 line.contains("Seq Scan") || (line.contains("SCAN") && !line.contains("INDEX"));
+            // The values of a column, one after the other, are what the plan made itself.
+            let whole = whole && line.trim() != "SCAN v";
             assert!(!whole, "{name} reads a whole table:\n{plan}");
         }
         assert!(
@@ -372,7 +382,7 @@ fn plan_of_postgres(db: &Db, text: &str) -> String {
             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; PREPARE asked AS {text}"
         ))
         .unwrap();
-    let parameters = (1..=64)
+    let parameters = (1..=99)
         .rev()
         .find(|number| text.contains(&format!("${number}")))
         .unwrap_or(0);
@@ -392,64 +402,4 @@ fn plan_of_postgres(db: &Db, text: &str) -> String {
         })
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-mod measure {
-    use super::*;
-
-    /// Prints p50 and p99 of typical queries over 100,000 devices; a measurement, not a test of time.
-    fn measure_search(db: &Db) {
-        let store = db.open();
-        let mut dice = Dice(99);
-        for _ in 0..50 {
-            let devices: Vec<Facts> = (0..2_000).map(|_| facts(&mut dice)).collect();
-            fill(&store, &devices);
-        }
-        db.raw("ANALYZE");
-        for text in [
-            "cpu:i5 ram<8G",
-            "ram<8G reboot:yes kernel<6",
-            "-cpu:intel cores>2",
-            "cores:? OR ram:?",
-            "pc-00017",
-            "",
-        ] {
-            let query = parse(text).unwrap();
-            let mut times = Vec::new();
-            let mut total = 0;
-            for _ in 0..40 {
-                let query = query.clone();
-                let begun = chasqui_base::clock::monotonic();
-                let (found, page) = store
-                    .read_blocking(move |tx| {
-                        let set = evaluate(&query, 0, &mut Searcher::new(tx, |_| 0))?;
-                        Ok((set.len(), device_search::page(tx, &set, ("", ""), 51)?))
-                    })
-                    .map_err(|error: StoreError| error)
-                    .unwrap();
-                times.push(begun.elapsed());
-                assert!(page.len() <= 51);
-                total = found;
-            }
-            times.sort();
-            println!(
-                "{text:32} {total:6} found, p50 {:?}, p99 {:?}",
-                times[20], times[39]
-            );
-        }
-    }
-
-    #[test]
-    #[ignore = "a measurement"]
-    fn measure_search_sqlite() {
-        measure_search(&Db::sqlite());
-    }
-
-    #[test]
-    #[ignore = "a measurement"]
-    fn measure_search_postgres() {
-        if let Some(db) = Db::postgres() {
-            measure_search(&db);
-        }
-    }
 }

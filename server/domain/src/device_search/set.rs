@@ -111,6 +111,14 @@ pub trait Source {
     /// Devices whose field is known and fits. Only the tests that say what fits are asked: `Within`, `Contains`, `Is`,
     /// `Version`, `Program`.
     fn matching(&mut self, field: &'static Field, test: &Test) -> Result<Set, Self::Error>;
+    /// Devices whose field is known and does not fit. A source that can say so at once saves both sets.
+    ///
+    /// # Errors
+    /// Those of the source.
+    fn excluding(&mut self, field: &'static Field, test: &Test) -> Result<Set, Self::Error> {
+        let found = self.matching(field, test)?;
+        without(self.known(field)?, &found)
+    }
     /// Devices that a folded word names.
     fn word(&mut self, word: &str) -> Result<Set, Self::Error>;
 }
@@ -189,10 +197,7 @@ fn walk<S: Source>(
                     without(source.all()?, &known)
                 }
                 (Some(test), false) => source.matching(field, &test),
-                (Some(test), true) => {
-                    let found = source.matching(field, &test)?;
-                    without(source.known(field)?, &found)
-                }
+                (Some(test), true) => source.excluding(field, &test),
             }
         }
     }

@@ -14,8 +14,9 @@ pub fn refresh(tx: &mut Tx, device_id: &str, now_ms: i64) -> Result<(), StoreErr
         return Ok(());
     };
     let mut columns = ListColumns::default();
-    for section in store::sections(tx, device_id)? {
-        match v1::SectionFacts::decode(section.facts.as_slice())
+    // Not the long sections: a list of programs is put together from thousands of rows.
+    for (_, facts) in store::sections_for_search(tx, device_id)? {
+        match v1::SectionFacts::decode(facts.as_slice())
             .ok()
             .and_then(|facts| facts.facts)
         {

@@ -59,9 +59,9 @@ pub fn refresh(tx: &mut Tx, device_id: &str) -> Result<(), StoreError> {
         if kind != kind_name(SectionKind::Software) {
             continue;
         }
-        if let Some((programs, shell)) = software_list(tx, &digest)? {
+        if let Some((programs, shell, key)) = software_list(tx, &digest)? {
             row.number(Column::Programs, Some(programs));
-            row.text(Column::Software, Some(digest));
+            row.software = Some(key);
             let shell = v1::SectionFacts::decode(shell.as_slice());
             if shell.is_ok_and(|shell| no_part_unread("software", &shell)) {
                 row.sections |= bit(SectionKind::Software);

@@ -5,7 +5,7 @@ use chasqui_base::item_list;
 use chasqui_proto::error::status;
 use chasqui_proto::v1::{self, SectionKind};
 use chasqui_store::inventory as store;
-use chasqui_store::software::{self, Program};
+use chasqui_store::software::{self, List, Program};
 use chasqui_store::{StoreError, Tx};
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -22,24 +22,23 @@ const MAX_CHARS: usize = 500;
 pub fn insert_content(
     tx: &mut Tx,
     (kind, digest): (&str, &str),
-    facts: &[u8],
+    (facts, list): (&[u8], Option<&List>),
     before: Option<&str>,
     now_ms: i64,
 ) -> Result<(), StoreError> {
-    let parts = (kind == "software")
-        .then(|| programs(facts))
-        .flatten()
-        .filter(|(_, programs)| !programs.is_empty());
-    let Some((shell, programs)) = parts else {
+    let Some(list) = list else {
         return store::insert_content(tx, kind, digest, facts, now_ms);
     };
-    let from_rows = software::insert(tx, digest, &shell, &programs, before)?;
+    let from_rows = software::insert(tx, digest, list, before)?;
     let kept: &[u8] = if from_rows { &[] } else { facts };
     store::insert_content(tx, kind, digest, kept, now_ms)
 }
 
-/// The programs of an encoded section and what is around them; nothing when it cannot be taken apart.
-fn programs(facts: &[u8]) -> Option<(Vec<u8>, Vec<Program>)> {
+/// The programs of an encoded section and what is around them; nothing when there are none or it cannot be taken apart.
+pub fn list(kind: &str, facts: &[u8]) -> Option<List> {
+    if kind != "software" {
+        return None;
+    }
     let parts = item_list::split(facts, FIELD)?;
     let mut programs = Vec::with_capacity(parts.items.len());
     for item in parts.items {
@@ -53,7 +52,7 @@ fn programs(facts: &[u8]) -> Option<(Vec<u8>, Vec<Program>)> {
             facts: item.to_vec(),
         });
     }
-    Some((parts.shell, programs))
+    (!programs.is_empty()).then(|| List::new(parts.shell, programs))
 }
 
 fn column(text: &str) -> String {

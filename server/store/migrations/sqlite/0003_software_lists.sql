@@ -29,7 +29,7 @@ CREATE TABLE software_list_programs (
     added INTEGER NOT NULL,
     PRIMARY KEY (program_id, list_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX software_list_programs_list ON software_list_programs (list_id);
+CREATE INDEX software_list_programs_list ON software_list_programs (list_id, added);
 
 -- The sweep asks whether a content is shown or was shown anywhere.
 CREATE INDEX device_section_history_digest ON device_section_history (digest);

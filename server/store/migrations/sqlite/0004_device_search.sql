@@ -1,6 +1,8 @@
 -- One narrow row a device for searching: facts as typed columns, taken out of sections when they change. NULL is what was
 -- not observed. Texts are folded. Days count from 1970-01-01; sizes are bytes; flags are 0 and 1.
 -- ordinal: a small whole number, so that what a condition finds travels and is combined as a set.
+-- software_list, software_base: the list shown and the whole one it is a difference to (itself when it is whole);
+-- software_left_out: how many programs of the base it has not.
 -- sections: the kinds of sections that were read, one bit each by their number; NOT of a term asks it.
 CREATE TABLE device_search (
     ordinal INTEGER NOT NULL PRIMARY KEY,
@@ -29,7 +31,6 @@ CREATE TABLE device_search (
     tpm_version TEXT,
     antivirus_key TEXT,
     domain_key TEXT,
-    software_digest TEXT,
     agent_version TEXT,
     purchase_day INTEGER,
     firmware_day INTEGER,
@@ -57,7 +58,10 @@ CREATE TABLE device_search (
     antivirus_on INTEGER,
     antivirus_day INTEGER,
     firewall INTEGER,
-    programs INTEGER
+    programs INTEGER,
+    software_list INTEGER,
+    software_base INTEGER,
+    software_left_out INTEGER
 ) STRICT;
 CREATE INDEX device_search_host ON device_search (host_name, device_id, ordinal);
 CREATE INDEX device_search_host_key ON device_search (host_key, ordinal);
@@ -83,7 +87,22 @@ CREATE INDEX device_search_updates ON device_search (updates, ordinal);
 CREATE INDEX device_search_antivirus_day ON device_search (antivirus_day, ordinal);
 CREATE INDEX device_search_firmware_day ON device_search (firmware_day, ordinal);
 CREATE INDEX device_search_programs ON device_search (programs, ordinal);
-CREATE INDEX device_search_software_digest ON device_search (software_digest, ordinal);
+CREATE INDEX device_search_software_list ON device_search (software_list, ordinal);
+CREATE INDEX device_search_software_base ON device_search (software_base, software_left_out, ordinal);
+CREATE INDEX device_search_sections ON device_search (sections, ordinal);
+CREATE INDEX device_search_chassis ON device_search (chassis, ordinal);
+CREATE INDEX device_search_os_family ON device_search (os_family, ordinal);
+CREATE INDEX device_search_secure_boot ON device_search (secure_boot, ordinal);
+CREATE INDEX device_search_tpm_version ON device_search (tpm_version, ordinal);
+CREATE INDEX device_search_antivirus_key ON device_search (antivirus_key, ordinal);
+CREATE INDEX device_search_domain_key ON device_search (domain_key, ordinal);
+CREATE INDEX device_search_virtualization ON device_search (virtualization, ordinal);
+CREATE INDEX device_search_firmware_version ON device_search (firmware_version, ordinal);
+CREATE INDEX device_search_architecture ON device_search (architecture, ordinal);
+CREATE INDEX device_search_disk_failing ON device_search (disk_failing, ordinal);
+CREATE INDEX device_search_encrypted ON device_search (encrypted, ordinal);
+CREATE INDEX device_search_security_updates ON device_search (security_updates, ordinal);
+CREATE INDEX device_search_reboot ON device_search (reboot, ordinal);
 
 ALTER TABLE devices ADD COLUMN search_ordinal INTEGER;
 CREATE INDEX devices_search_seen ON devices (last_seen_at_ms, search_ordinal);
@@ -92,7 +111,6 @@ CREATE INDEX devices_search_state ON devices (state, search_ordinal);
 CREATE INDEX devices_search_none ON devices (id) WHERE search_ordinal IS NULL;
 
 CREATE INDEX programs_search ON programs (name_key, version, source, id);
-CREATE INDEX software_lists_search_base ON software_lists (base_id);
 
 -- Queries that people saved.
 CREATE TABLE device_lists (

@@ -1,6 +1,7 @@
 //! The columns of the search row, one statement each: what a condition finds comes as one text of numbers, because a
 //! hundred thousand rows cost more on their way than in the index. A column without an index is read by scanning the
-//! narrow table. Static texts, so that both engines are known to take them.
+//! narrow table. Columns of few values are walked from value to value, and the values that fit are asked for, so that the text
+//! of a hundred thousand rows is not looked at. Static texts, so that both engines are known to take them.
 
 use chasqui_domain::device_search::Column;
 
@@ -12,7 +13,7 @@ pub(super) const TEXTS: &[Column] = &[
     Column::Plate, Column::Dependency, Column::Responsible, Column::Manufacturer, Column::Model, Column::Chassis,
     Column::Virtualization, Column::Firmware, Column::Cpu, Column::Architecture, Column::DiskKind, Column::Os,
     Column::OsFamily, Column::OsVersion, Column::Kernel, Column::SecureBoot, Column::Tpm, Column::Antivirus,
-    Column::Domain, Column::Software, Column::Agent,
+    Column::Domain, Column::Agent,
 ];
 /// Columns of numbers, after the texts.
 #[rustfmt::skip]
@@ -28,14 +29,15 @@ sql!(
     "INSERT INTO device_search (ordinal, device_id, extractor, host_name, sections, words, host_key, plate_key,
         dependency_key, responsible_key, manufacturer_key, model_key, chassis, virtualization, firmware_version, cpu_key,
         architecture, disk_kind, os_key, os_family, os_version, kernel, secure_boot, tpm_version,
-        antivirus_key, domain_key, software_digest, agent_version, purchase_day, firmware_day, uefi, sockets,
+        antivirus_key, domain_key, agent_version, purchase_day, firmware_day, uefi, sockets,
         cores, threads, cpu_mhz, ram_bytes, ram_installed, ram_free_slots, ram_max_bytes, disk_bytes,
         disks, disk_failing, disk_used_percent, encrypted, os_installed_day, monitors, battery_percent, updates,
-        security_updates, reboot, lists_day, antivirus_on, antivirus_day, firewall, programs)
+        security_updates, reboot, lists_day, antivirus_on, antivirus_day, firewall, programs, software_list,
+        software_base, software_left_out)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
         $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
         $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48,
-        $49, $50, $51, $52, $53, $54, $55)
+        $49, $50, $51, $52, $53, $54, $55, $56, $57)
      ON CONFLICT (device_id) DO UPDATE SET
         extractor = excluded.extractor, host_name = excluded.host_name, sections = excluded.sections, words = excluded.words,
         host_key = excluded.host_key, plate_key = excluded.plate_key, dependency_key = excluded.dependency_key, responsible_key = excluded.responsible_key,
@@ -43,14 +45,15 @@ sql!(
         firmware_version = excluded.firmware_version, cpu_key = excluded.cpu_key, architecture = excluded.architecture, disk_kind = excluded.disk_kind,
         os_key = excluded.os_key, os_family = excluded.os_family, os_version = excluded.os_version, kernel = excluded.kernel,
         secure_boot = excluded.secure_boot, tpm_version = excluded.tpm_version, antivirus_key = excluded.antivirus_key, domain_key = excluded.domain_key,
-        software_digest = excluded.software_digest, agent_version = excluded.agent_version, purchase_day = excluded.purchase_day, firmware_day = excluded.firmware_day,
+        agent_version = excluded.agent_version, purchase_day = excluded.purchase_day, firmware_day = excluded.firmware_day,
         uefi = excluded.uefi, sockets = excluded.sockets, cores = excluded.cores, threads = excluded.threads,
         cpu_mhz = excluded.cpu_mhz, ram_bytes = excluded.ram_bytes, ram_installed = excluded.ram_installed, ram_free_slots = excluded.ram_free_slots,
         ram_max_bytes = excluded.ram_max_bytes, disk_bytes = excluded.disk_bytes, disks = excluded.disks, disk_failing = excluded.disk_failing,
         disk_used_percent = excluded.disk_used_percent, encrypted = excluded.encrypted, os_installed_day = excluded.os_installed_day, monitors = excluded.monitors,
         battery_percent = excluded.battery_percent, updates = excluded.updates, security_updates = excluded.security_updates, reboot = excluded.reboot,
         lists_day = excluded.lists_day, antivirus_on = excluded.antivirus_on, antivirus_day = excluded.antivirus_day, firewall = excluded.firewall,
-        programs = excluded.programs"
+        programs = excluded.programs, software_list = excluded.software_list, software_base = excluded.software_base,
+        software_left_out = excluded.software_left_out"
 );
 sql!(
     pub(super) ROWS,
@@ -59,7 +62,7 @@ sql!(
         d.version, d.seat, d.contract, d.warranty_end, d.supplier, d.invoice, d.note, d.cost_minor, d.currency,
         d.facts_version, d.merged_into, d.origin, v.facts, s.ordinal, s.plate_key, s.dependency_key, s.responsible_key, s.manufacturer_key, s.model_key, s.chassis, s.virtualization, s.firmware_version,
         s.cpu_key, s.architecture, s.disk_kind, s.os_key, s.os_family, s.os_version, s.kernel, s.secure_boot,
-        s.tpm_version, s.antivirus_key, s.domain_key, s.software_digest, s.agent_version, s.purchase_day, s.firmware_day, s.uefi,
+        s.tpm_version, s.antivirus_key, s.domain_key, s.agent_version, s.purchase_day, s.firmware_day, s.uefi,
         s.sockets, s.cores, s.threads, s.cpu_mhz, s.ram_bytes, s.ram_installed, s.ram_free_slots, s.ram_max_bytes,
         s.disk_bytes, s.disks, s.disk_failing, s.disk_used_percent, s.encrypted, s.os_installed_day, s.monitors, s.battery_percent,
         s.updates, s.security_updates, s.reboot, s.lists_day, s.antivirus_on, s.antivirus_day, s.firewall, s.programs
@@ -71,31 +74,48 @@ sql!(
 );
 sql!(
     PLATE_KEY,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE plate_key LIKE $1 ESCAPE '!'"
+    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE plate_key IS NOT NULL
+        AND CASE WHEN plate_key LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     DEPENDENCY_KEY,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE dependency_key LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(dependency_key) FROM device_search UNION ALL
+        SELECT (SELECT MIN(dependency_key) FROM device_search WHERE dependency_key > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.dependency_key = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     RESPONSIBLE_KEY,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE responsible_key LIKE $1 ESCAPE '!'"
+    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE responsible_key IS NOT NULL
+        AND CASE WHEN responsible_key LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     MANUFACTURER_KEY,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE manufacturer_key LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(manufacturer_key) FROM device_search UNION ALL
+        SELECT (SELECT MIN(manufacturer_key) FROM device_search WHERE manufacturer_key > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.manufacturer_key = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     MODEL_KEY,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE model_key LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(model_key) FROM device_search UNION ALL
+        SELECT (SELECT MIN(model_key) FROM device_search WHERE model_key > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.model_key = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     CHASSIS,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE chassis LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(chassis) FROM device_search UNION ALL
+        SELECT (SELECT MIN(chassis) FROM device_search WHERE chassis > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.chassis = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     VIRTUALIZATION,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE virtualization LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(virtualization) FROM device_search UNION ALL
+        SELECT (SELECT MIN(virtualization) FROM device_search WHERE virtualization > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.virtualization = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     FIRMWARE_VERSION_GROUPS,
@@ -104,27 +124,45 @@ sql!(
 );
 sql!(
     FIRMWARE_VERSION,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE firmware_version LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(firmware_version) FROM device_search UNION ALL
+        SELECT (SELECT MIN(firmware_version) FROM device_search WHERE firmware_version > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.firmware_version = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     CPU_KEY,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE cpu_key LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(cpu_key) FROM device_search UNION ALL
+        SELECT (SELECT MIN(cpu_key) FROM device_search WHERE cpu_key > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.cpu_key = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     ARCHITECTURE,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE architecture LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(architecture) FROM device_search UNION ALL
+        SELECT (SELECT MIN(architecture) FROM device_search WHERE architecture > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.architecture = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     DISK_KIND,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE disk_kind LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(disk_kind) FROM device_search UNION ALL
+        SELECT (SELECT MIN(disk_kind) FROM device_search WHERE disk_kind > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.disk_kind = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     OS_KEY,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE os_key LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(os_key) FROM device_search UNION ALL
+        SELECT (SELECT MIN(os_key) FROM device_search WHERE os_key > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.os_key = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     OS_FAMILY,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE os_family LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(os_family) FROM device_search UNION ALL
+        SELECT (SELECT MIN(os_family) FROM device_search WHERE os_family > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.os_family = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     OS_VERSION_GROUPS,
@@ -133,7 +171,10 @@ sql!(
 );
 sql!(
     OS_VERSION,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE os_version LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(os_version) FROM device_search UNION ALL
+        SELECT (SELECT MIN(os_version) FROM device_search WHERE os_version > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.os_version = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     KERNEL_GROUPS,
@@ -142,11 +183,17 @@ sql!(
 );
 sql!(
     KERNEL,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE kernel LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(kernel) FROM device_search UNION ALL
+        SELECT (SELECT MIN(kernel) FROM device_search WHERE kernel > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.kernel = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     SECURE_BOOT,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE secure_boot LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(secure_boot) FROM device_search UNION ALL
+        SELECT (SELECT MIN(secure_boot) FROM device_search WHERE secure_boot > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.secure_boot = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     TPM_VERSION_GROUPS,
@@ -155,15 +202,24 @@ sql!(
 );
 sql!(
     TPM_VERSION,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE tpm_version LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(tpm_version) FROM device_search UNION ALL
+        SELECT (SELECT MIN(tpm_version) FROM device_search WHERE tpm_version > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.tpm_version = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     ANTIVIRUS_KEY,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE antivirus_key LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(antivirus_key) FROM device_search UNION ALL
+        SELECT (SELECT MIN(antivirus_key) FROM device_search WHERE antivirus_key > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.antivirus_key = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     DOMAIN_KEY,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE domain_key LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(domain_key) FROM device_search UNION ALL
+        SELECT (SELECT MIN(domain_key) FROM device_search WHERE domain_key > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.domain_key = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     AGENT_VERSION_GROUPS,
@@ -172,15 +228,20 @@ sql!(
 );
 sql!(
     AGENT_VERSION,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE agent_version LIKE $1 ESCAPE '!'"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(agent_version) FROM device_search UNION ALL
+        SELECT (SELECT MIN(agent_version) FROM device_search WHERE agent_version > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.agent_version = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     HOST_KEY,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE host_key LIKE $1 ESCAPE '!'"
+    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE host_key IS NOT NULL
+        AND CASE WHEN host_key LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     pub(super) WORDS,
-    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE words LIKE $1 ESCAPE '!'"
+    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE words IS NOT NULL
+        AND CASE WHEN words LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     PURCHASE_DAY,
@@ -300,10 +361,12 @@ sql!(
 );
 sql!(
     STATE,
-    "SELECT string_agg(CAST(search_ordinal AS TEXT), ',') FROM devices WHERE state LIKE $1 ESCAPE '!'"
+    "SELECT string_agg(CAST(search_ordinal AS TEXT), ',') FROM devices WHERE state IS NOT NULL
+        AND CASE WHEN state LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 
-/// The statement of a text column; its parameter is a LIKE pattern.
+/// The statement of a text column; its parameters are a LIKE pattern and whether it fits (1) or the column is known and
+/// it does not (0).
 pub(super) fn text(column: Column) -> Option<&'static Statement> {
     Some(match column {
         Column::Host => &HOST_KEY,

@@ -28,6 +28,17 @@ pub enum Cell {
     Number(i64),
 }
 
+/// Which list of programs a device shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListKey {
+    /// The list.
+    pub list: i64,
+    /// The whole list it is a difference to; itself when it is whole.
+    pub base: i64,
+    /// How many programs of the base it has not.
+    pub left_out: i64,
+}
+
 /// What a device is searched by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchRow {
@@ -39,6 +50,8 @@ pub struct SearchRow {
     pub words: String,
     /// One bit a kind of section that was read, by its number.
     pub sections: i64,
+    /// The list of programs shown, if one is kept.
+    pub software: Option<ListKey>,
     cells: Vec<(Column, Cell)>,
 }
 
@@ -109,6 +122,11 @@ pub fn put(
             .chain(columns::NUMBERS)
             .map(|column| row.value(*column)),
     );
+    values.extend([
+        Value::from(row.software.map(|key| key.list)),
+        Value::from(row.software.map(|key| key.base)),
+        Value::from(row.software.map(|key| key.left_out)),
+    ]);
     tx.execute(&columns::UPSERT, &values)?;
     if known.is_none() {
         tx.execute(&SET_ORDINAL, params![device_id, ordinal])?;
@@ -139,16 +157,25 @@ pub fn to_fill(tx: &mut Tx, extractor: i64, limit: u32) -> Result<Vec<String>, S
 
 sql!(
     SOFTWARE_LIST,
-    "SELECT item_count, shell FROM software_lists WHERE digest = $1"
+    "SELECT l.item_count, l.shell, l.id, COALESCE(l.base_id, l.id), (SELECT COUNT(*) FROM software_list_programs m
+        WHERE m.list_id = l.id AND m.added = 0) FROM software_lists l WHERE l.digest = $1"
 );
 
-/// Length of a software list and what of its section is not a program.
+/// Length of a list of programs, what of its section is not a program, and by what it is searched.
 ///
 /// # Errors
 /// As [`Tx::query`].
-pub fn software_list(tx: &mut Tx, digest: &str) -> Result<Option<(i64, Vec<u8>)>, StoreError> {
+pub fn software_list(
+    tx: &mut Tx,
+    digest: &str,
+) -> Result<Option<(i64, Vec<u8>, ListKey)>, StoreError> {
     tx.query_opt(&SOFTWARE_LIST, params![digest], |row| {
-        Ok((row.get(0)?, row.get(1)?))
+        let key = ListKey {
+            list: row.get(2)?,
+            base: row.get(3)?,
+            left_out: row.get(4)?,
+        };
+        Ok((row.get(0)?, row.get(1)?, key))
     })
 }
 
@@ -192,7 +219,7 @@ impl<'a> Searcher<'a> {
         let mut set = Set::default();
         self.tx.each(statement, values, |row| {
             if let Some(numbers) = row.get::<Option<String>>(0)? {
-                add(&mut set, &numbers)?;
+                add(&numbers, &mut |number| set.insert(number))?;
             }
             Ok(())
         })?;
@@ -200,12 +227,13 @@ impl<'a> Searcher<'a> {
     }
 }
 
-fn add(set: &mut Set, numbers: &str) -> Result<(), StoreError> {
+/// Hands on each number of a text of numbers.
+fn add(numbers: &str, found: &mut dyn FnMut(i64)) -> Result<(), StoreError> {
     for number in numbers.split(',') {
         let number = number
             .parse()
             .map_err(|_| StoreError::Corrupt(format!("device_search.ordinal {number:?}")))?;
-        set.insert(number);
+        found(number);
     }
     Ok(())
 }
@@ -222,7 +250,7 @@ impl Source for Searcher<'_> {
             return self.set(statement, params![i64::MIN, i64::MAX]);
         }
         if let Some(statement) = columns::text(field.column) {
-            return self.set(statement, params!["%"]);
+            return self.set(statement, params!["%", true]);
         }
         let bits = (self.section_of_terms)(field.column);
         self.set(&READ_SECTION, params![bits])
@@ -246,11 +274,11 @@ impl Source for Searcher<'_> {
                 Ok(set)
             }
             (Test::Contains(part), _) => match columns::text(column) {
-                Some(statement) => self.set(statement, params![text::contains(part)]),
+                Some(statement) => self.set(statement, params![text::contains(part), true]),
                 None => Ok(Set::default()),
             },
             (Test::Is(whole), _) => match columns::text(column) {
-                Some(statement) => self.set(statement, params![text::exactly(whole)]),
+                Some(statement) => self.set(statement, params![text::exactly(whole), true]),
                 None => Ok(Set::default()),
             },
             (Test::Within(low, high), _) => match columns::number(column) {
@@ -263,7 +291,7 @@ impl Source for Searcher<'_> {
                     self.tx.each(statement, &[], |row| {
                         let version: String = row.get(0)?;
                         if version_fits(*op, &version, typed) {
-                            add(&mut set, &row.get::<String>(1)?)?;
+                            add(&row.get::<String>(1)?, &mut |number| set.insert(number))?;
                         }
                         Ok(())
                     })?;
@@ -277,8 +305,33 @@ impl Source for Searcher<'_> {
         }
     }
 
+    fn excluding(&mut self, field: &'static Field, test: &Test) -> Result<Set, StoreError> {
+        let pattern = match test {
+            Test::Contains(part) => Some(text::contains(part)),
+            Test::Is(whole) => Some(text::exactly(whole)),
+            _ => None,
+        };
+        if let (Some(pattern), Some(statement)) = (pattern, columns::text(field.column)) {
+            return self.set(statement, params![pattern, false]);
+        }
+        if let (Test::Within(low, high), Some(statement)) = (test, columns::number(field.column)) {
+            let mut set = Set::default();
+            if let Some(below) = low.checked_sub(1) {
+                set.unite(&self.set(statement, params![i64::MIN, below])?);
+            }
+            if let Some(above) = high.checked_add(1) {
+                set.unite(&self.set(statement, params![above, i64::MAX])?);
+            }
+            return Ok(set);
+        }
+        let found = self.matching(field, test)?;
+        let mut known = self.known(field)?;
+        known.subtract(&found);
+        Ok(known)
+    }
+
     fn word(&mut self, word: &str) -> Result<Set, StoreError> {
-        let mut set = self.set(&columns::WORDS, params![text::contains(word)])?;
+        let mut set = self.set(&columns::WORDS, params![text::contains(word), true])?;
         for kind in field::WORD_TERMS {
             set.unite(&self.set(&TERM, params![*kind, word])?);
         }

@@ -1,39 +1,53 @@
-//! Devices that have a program. A device shows one list of programs; a list may be another one with some programs added
-//! and some left out.
+//! Devices that have a program. A device shows one list of programs; a list may be another, whole one with some programs
+//! added and some left out. A fleet has few whole lists, so those are asked first: a device has a wanted program when its
+//! own list adds one, or when its whole list has more of the wanted ones than its own leaves out.
+
+use std::collections::{BTreeMap, HashMap};
 
 use chasqui_domain::device_search::{Set, program};
 
 use super::{BATCH, add, filled};
-use crate::{StoreError, Tx, params, sql, text};
+use crate::{StoreError, Tx, Value, params, sql, text};
 
 /// Most programs (each version is one) that a name may mean.
 const MOST: usize = 20_000;
 
+// The names alone are looked at, each once, and then the versions of those that fit.
 sql!(
     PROGRAMS,
-    "SELECT id, name_key, version, source FROM programs
-     WHERE id IN (SELECT id FROM programs WHERE name_key LIKE $1 ESCAPE '!')"
-);
-// CROSS JOIN keeps SQLite in the order written, from the program on: without statistics it begins with the lists.
-sql!(
-    IN_LIST,
-    "SELECT string_agg(CAST(s.ordinal AS TEXT), ',')
-     FROM software_list_programs p CROSS JOIN software_lists l CROSS JOIN device_search s
-     WHERE l.id = p.list_id AND s.software_digest = l.digest AND p.added = 1 AND p.program_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-        $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
-        $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48,
-        $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64)"
+    "WITH RECURSIVE v(x) AS (SELECT MIN(name_key) FROM programs UNION ALL
+        SELECT (SELECT MIN(name_key) FROM programs WHERE name_key > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT p.id, p.name_key, p.version, p.source FROM v CROSS JOIN programs p
+     WHERE p.name_key = v.x AND v.x LIKE $1 ESCAPE '!'"
 );
 sql!(
-    IN_BASE,
-    "SELECT string_agg(CAST(s.ordinal AS TEXT), ',')
-     FROM software_list_programs p CROSS JOIN software_lists l CROSS JOIN device_search s
-     WHERE l.base_id = p.list_id AND s.software_digest = l.digest AND p.added = 1 AND p.program_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+    IN_WHOLE_LISTS,
+    "SELECT m.list_id, COUNT(*) FROM software_list_programs m WHERE m.added = 1
+        AND m.list_id IN (SELECT l.id FROM software_lists l WHERE l.base_id IS NULL)
+        AND m.program_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
         $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
         $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48,
         $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64)
-        AND NOT EXISTS (SELECT 1 FROM software_list_programs q
-            WHERE q.program_id = p.program_id AND q.list_id = l.id AND q.added = 0)"
+     GROUP BY m.list_id"
+);
+sql!(
+    WITH_LIST,
+    "SELECT COUNT(*) FROM device_search WHERE software_list IS NOT NULL"
+);
+sql!(
+    SHOWING,
+    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search
+     WHERE software_base = $1 AND software_left_out BETWEEN $2 AND $3"
+);
+// CROSS JOIN keeps SQLite in the order written, from the program on: without statistics it begins with the devices.
+sql!(
+    OWN,
+    "SELECT string_agg(CAST(s.ordinal AS TEXT), ',')
+     FROM software_list_programs m CROSS JOIN device_search s
+     WHERE s.software_list = m.list_id AND m.added = $65 AND m.program_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+        $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
+        $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48,
+        $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64)"
 );
 
 /// Devices that have a wanted program.
@@ -53,16 +67,73 @@ pub(super) fn devices(tx: &mut Tx, wanted: &program::Wanted) -> Result<Set, Stor
         }
         Ok(())
     })?;
-    let mut set = Set::default();
+    programs.sort_unstable();
+    let mut in_base: BTreeMap<i64, i64> = BTreeMap::new();
     for batch in programs.chunks(BATCH) {
-        for statement in [&IN_LIST, &IN_BASE] {
-            tx.each(statement, &filled(batch), |row| {
-                if let Some(numbers) = row.get::<Option<String>>(0)? {
-                    add(&mut set, &numbers)?;
-                }
-                Ok(())
+        tx.each(&IN_WHOLE_LISTS, &filled(batch), |row| {
+            *in_base.entry(row.get(0)?).or_default() += row.get::<i64>(1)?;
+            Ok(())
+        })?;
+    }
+    let mut found = Set::default();
+    // Devices of each whole list that may have left out all of the wanted ones.
+    let mut doubtful: Vec<(i64, Set)> = Vec::new();
+    for (base, count) in in_base {
+        found.unite(&showing(tx, base, 0, count - 1)?);
+        let rest = showing(tx, base, count, i64::MAX)?;
+        if !rest.is_empty() {
+            doubtful.push((count, rest));
+        }
+    }
+    // Asking for what lists add costs with the number of programs; it is left when there is no device to be found.
+    if programs.len() > BATCH
+        && found.len() as u64 >= tx.query_one(&WITH_LIST, &[], |row| row.get(0))?
+    {
+        return Ok(found);
+    }
+    let mut left_out: HashMap<i64, i64> = HashMap::new();
+    for batch in programs.chunks(BATCH) {
+        own(tx, batch, true, |ordinal| found.insert(ordinal))?;
+        if !doubtful.is_empty() {
+            own(tx, batch, false, |ordinal| {
+                *left_out.entry(ordinal).or_default() += 1
             })?;
         }
     }
+    for (count, mut rest) in doubtful {
+        let without: Set = (left_out.iter())
+            .filter(|(_, left_out)| **left_out >= count)
+            .map(|(ordinal, _)| *ordinal)
+            .collect();
+        rest.subtract(&without);
+        found.unite(&rest);
+    }
+    Ok(found)
+}
+
+/// Devices that show a whole list or a difference to it, by how many of its programs they have not.
+fn showing(tx: &mut Tx, base: i64, least: i64, most: i64) -> Result<Set, StoreError> {
+    let mut set = Set::default();
+    tx.each(&SHOWING, params![base, least, most], |row| {
+        match row.get::<Option<String>>(0)? {
+            Some(numbers) => add(&numbers, &mut |number| set.insert(number)),
+            None => Ok(()),
+        }
+    })?;
     Ok(set)
+}
+
+/// Devices whose own list adds (or leaves out) programs of a batch, one time for each.
+fn own(
+    tx: &mut Tx,
+    batch: &[i64],
+    added: bool,
+    mut found: impl FnMut(i64),
+) -> Result<(), StoreError> {
+    let mut values = filled(batch);
+    values.push(Value::from(added));
+    tx.each(&OWN, &values, |row| match row.get::<Option<String>>(0)? {
+        Some(numbers) => add(&numbers, &mut found),
+        None => Ok(()),
+    })
 }

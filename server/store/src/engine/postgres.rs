@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chasqui_base::fault_point;
@@ -12,6 +12,7 @@ use postgres::types::{IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
 use postgres::{Client, Config};
 
 use super::writer::Counters;
+use crate::software::Bases;
 use crate::tx::{Conn, Failure, Trouble, Tx};
 use crate::{Statement, StoreError, Value};
 
@@ -134,16 +135,23 @@ pub(crate) struct Pool {
     tls: super::tls::Tls,
     idle: Mutex<Vec<Tx>>,
     keep: usize,
+    bases: Arc<Bases>,
     pub(crate) counters: Counters,
 }
 
 impl Pool {
-    pub(crate) fn new(config: Config, tls: super::tls::Tls, keep: usize) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        tls: super::tls::Tls,
+        keep: usize,
+        bases: &Arc<Bases>,
+    ) -> Self {
         Self {
             config,
             tls,
             idle: Mutex::new(Vec::new()),
             keep,
+            bases: Arc::clone(bases),
             counters: Counters::default(),
         }
     }
@@ -151,7 +159,10 @@ impl Pool {
     /// A fresh connection outside the pool, for migrations, backup and restore.
     pub(crate) fn connect(&self) -> Result<Tx, StoreError> {
         let client = self.tls.connect(&self.config)?;
-        Ok(Tx::new(Conn::Postgres(Box::new(PgConn::new(client)))))
+        Ok(Tx::new(
+            Conn::Postgres(Box::new(PgConn::new(client))),
+            &self.bases,
+        ))
     }
 
     /// Runs a closure in one transaction, again on conflict.

@@ -1,12 +1,13 @@
 //! SQLite: opening, running statements, and what its errors mean.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
+use crate::software::Bases;
 use crate::tx::{Conn, Failure, Trouble, Tx};
 use crate::{Engine, Statement, StoreError, Value};
 
@@ -21,14 +22,16 @@ pub(crate) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Tx>>,
     keep: usize,
+    bases: Arc<Bases>,
 }
 
 impl Readers {
-    pub(crate) fn new(path: PathBuf, keep: usize) -> Self {
+    pub(crate) fn new(path: PathBuf, keep: usize, bases: &Arc<Bases>) -> Self {
         Self {
             path,
             idle: Mutex::new(Vec::new()),
             keep,
+            bases: Arc::clone(bases),
         }
     }
 
@@ -40,7 +43,7 @@ impl Readers {
         let idle = lock(&self.idle).pop();
         let mut tx = match idle {
             Some(tx) => tx,
-            None => Tx::new(Conn::Sqlite(open_reader(&self.path)?)),
+            None => Tx::new(Conn::Sqlite(open_reader(&self.path)?), &self.bases),
         };
         control(&tx, "BEGIN DEFERRED").map_err(E::from)?;
         tx.failed = None;

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::sqlite::{control, transaction_lost};
 use crate::StoreError;
+use crate::software::Bases;
 use crate::tx::{Conn, Tx};
 
 /// Closures that share one commit, at most.
@@ -96,13 +97,16 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(conn: Connection) -> Result<Self, StoreError> {
+    pub(crate) fn start(conn: Connection, bases: &Arc<Bases>) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let counters = Arc::new(Counters::default());
         let theirs = Arc::clone(&counters);
+        let bases = Arc::clone(bases);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || write_until_closed(conn, receiver, &theirs))
+            .spawn(move || {
+                write_until_closed(Tx::new(Conn::Sqlite(conn), &bases), receiver, &theirs)
+            })
             .map_err(|error| {
                 StoreError::Config(format!("cannot start the writer's thread: {error}"))
             })?;
@@ -130,12 +134,7 @@ impl Drop for Writer {
     }
 }
 
-fn write_until_closed(
-    conn: Connection,
-    mut receiver: mpsc::Receiver<Box<dyn Job>>,
-    counters: &Counters,
-) {
-    let mut tx = Tx::new(Conn::Sqlite(conn));
+fn write_until_closed(mut tx: Tx, mut receiver: mpsc::Receiver<Box<dyn Job>>, counters: &Counters) {
     while let Some(first) = receiver.blocking_recv() {
         let mut group = vec![first];
         while group.len() < GROUP
