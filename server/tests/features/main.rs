@@ -19,6 +19,7 @@ mod glpi;
 mod inventory;
 mod inventory_history;
 mod inventory_lists;
+mod inventory_versions;
 mod log;
 mod order;
 mod papers;
