@@ -11,10 +11,14 @@
 #[macro_use]
 mod world;
 
+#[path = "../../../tests/fuzz/change.rs"]
+mod change;
+
 mod decision;
 mod device_facts;
 mod device_match;
 mod device_search;
+mod fuzz;
 mod glpi;
 mod inventory;
 mod inventory_history;
