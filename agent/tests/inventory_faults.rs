@@ -361,6 +361,88 @@ fn an_inventory_survives_the_pipe_and_a_spoiled_one_is_refused() {
     assert!(error.to_string().contains("digest"), "{error}");
 }
 
+/// Each source spoiled in each way: a named error in the sections that come from it, and every other section as it was, but
+/// for which of two sources told it.
+#[test]
+fn a_spoiled_source_costs_its_own_sections_alone() {
+    let firmware: &[&str] = &["cpu", "firmware", "hardware", "identity", "memory", "slots"];
+    let packages: &[&str] = &[
+        "guests",
+        "security",
+        "software",
+        "software_dates",
+        "updates",
+    ];
+    let machines: [(&str, &[(&str, &[&str])]); 2] = [
+        (
+            "hp-compaq-6300",
+            &[
+                ("/sys/firmware/dmi/tables/DMI", firmware),
+                ("/smart/sda/smart_data", &["disk_health"]),
+                ("/smart/sda/identify", &["disk_health"]),
+                ("/smart/sda/smart_thresholds", &["disk_health"]),
+                ("/var/lib/dpkg/status", packages),
+                (
+                    "/sys/devices/pci0000:00/0000:00:02.0/drm/card0/card0-DP-1/edid",
+                    &["displays"],
+                ),
+            ],
+        ),
+        (
+            "dell-latitude-5440",
+            &[
+                ("/sys/firmware/dmi/tables/DMI", firmware),
+                ("/smart/nvme0n1/nvme_health", &["disk_health"]),
+                ("/head/nvme0n1p3", &["storage"]),
+                ("/etc/cups/printers.conf", &["printers"]),
+                ("/etc/ssl/certs/planeacion-11.pem", &["certificates"]),
+                (
+                    "/sys/devices/pci0000:00/0000:00:02.0/drm/card1/card1-eDP-1/edid",
+                    &["displays"],
+                ),
+                ("/etc/passwd", &["accounts", "directory"]),
+            ],
+        ),
+    ];
+    let mut tried = 0;
+    for (name, sources) in machines {
+        let machine = Machine::new(name);
+        let whole = support::sections(&machine.collect());
+        for (path, own) in sources {
+            let Ok(content) = std::fs::read(machine.path(path)) else {
+                continue;
+            };
+            tried += 1;
+            let mut lying = content.clone();
+            lying.fill(0xff);
+            for spoiled in [&content[..content.len() / 2], &[], &lying] {
+                machine.write(path, spoiled);
+                let seen = support::sections(&machine.collect());
+                for (section, body) in whole.as_object().unwrap() {
+                    if own.contains(&section.as_str()) {
+                        continue;
+                    }
+                    for part in ["facts", "unread"] {
+                        let (seen, before) = (&seen[section][part], &body[part]);
+                        assert_eq!(seen, before, "{name}: {path} cost {section}");
+                    }
+                }
+                let gaps = |of: &Value| {
+                    let of = own.iter().map(|section| of[section]["unread"].clone());
+                    of.collect::<Vec<_>>()
+                };
+                assert_ne!(
+                    gaps(&seen),
+                    gaps(&whole),
+                    "{name}: {path} went without a word"
+                );
+            }
+            machine.write(path, content);
+        }
+    }
+    assert_eq!(tried, 13, "a capture lost a source");
+}
+
 proptest! {
     /// Any bytes at all: the walk ends, and what it found can be asked for.
     #[test]

@@ -307,6 +307,46 @@ fn a_usb_bridge_that_answers_nothing_is_unread_and_a_stick_is_not_asked() {
     assert_eq!(*listening.1.lock().unwrap(), []);
 }
 
+#[test]
+fn a_suspended_nvme_disk_is_not_resumed_and_its_row_does_not_flip() {
+    let machine = nvme_machine();
+    let memory = tempfile::tempdir().unwrap();
+    let mut log = pages::Nvme {
+        warning: 0,
+        kelvin: 309,
+        spare: 92,
+        used: 3,
+        units_written: 7_773_431,
+        hours: 2_401,
+        media_errors: 7,
+    };
+    machine.write("/smart/nvme0n1/nvme_health", pages::nvme_health(&log));
+    let source = || {
+        machine
+            .source()
+            .with_memory(&memory.path().join("inventory"))
+    };
+    let awake = inventory::collect(&source(), 1);
+    assert_eq!(one(&awake).nvme.unwrap().media_errors, Some(7));
+    // The controller's PCI function sleeps; what it would say now is not asked for.
+    let pci = "/sys/devices/pci0000:00/0000:01:00.0/nvme/nvme0/block/nvme0n1/device/device/power";
+    machine.write(&format!("{pci}/runtime_status"), "suspended\n");
+    log.media_errors = 9;
+    machine.write("/smart/nvme0n1/nvme_health", pages::nvme_health(&log));
+    let listening = Arc::new(Listening(machine.source(), Mutex::default()));
+    let seen = disk_health::read(&source(), listening.clone(), Duration::from_secs(60));
+    assert_eq!(*listening.1.lock().unwrap(), []);
+    assert_eq!(seen.volatile.disks[0].not_asked.as_deref(), Some("asleep"));
+    let asleep = inventory::collect(&source(), 2);
+    for (a, b) in awake.sections.iter().zip(&asleep.sections) {
+        assert_eq!(a.digest, b.digest, "{:?}", a.kind());
+    }
+    // Awake again, it says what happened meanwhile.
+    machine.write(&format!("{pci}/runtime_status"), "active\n");
+    let later = inventory::collect(&source(), 3);
+    assert_eq!(one(&later).nvme.unwrap().media_errors, Some(9));
+}
+
 /// Never answers for one disk, until it is let go.
 struct Hanging(Source, Mutex<mpsc::Receiver<()>>);
 
@@ -711,5 +751,90 @@ proptest! {
         let _ = (nvme::Health::parse(&bytes), superblock::content(&bytes), superblock::luks(&bytes));
         let _ = (table::entry(&bytes, number), smartctl::parse(&bytes), smartctl::members(&bytes));
         let _ = lvm::parse(&String::from_utf8_lossy(&bytes));
+    }
+}
+
+/// A program in smartctl's place.
+fn stub(folder: &std::path::Path, script: &str) -> String {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.join("smartctl");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn smartctl_runs_with_nothing_of_ours_and_its_answer_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"printf '{"smartctl":{"exit_status":4},"serial_number":"%s|%s|%s","smart_status":{"passed":true}}' "$(env | sort | grep -v '^_=' | tr '\n' ' ')" "$(pwd)" "$*"; cat; exit 4"#;
+    let program = stub(folder.path(), script);
+    let arguments = ["--json", "--all", "/dev/x; echo y"];
+    let json = smartctl::answer_of(&program, &arguments, PATIENCE).unwrap();
+    let told = smartctl::parse(&json).unwrap();
+    assert_eq!(told.passed, Some(true));
+    // A shell sets PWD by itself. Nothing is inherited, the arguments are no shell's, and its input is at its end.
+    assert_eq!(
+        told.serial.as_deref(),
+        Some("LC_ALL=C PWD=/ |/|--json --all /dev/x; echo y")
+    );
+}
+
+#[test]
+fn a_smartctl_that_answers_nonsense_too_much_or_nothing_is_unread() {
+    let folder = tempfile::tempdir().unwrap();
+    for (script, reason) in [
+        (
+            "echo 'smartctl: command failed'; exit 1",
+            UnreadReason::Malformed,
+        ),
+        ("exit 1", UnreadReason::Malformed),
+        (
+            r#"printf '{"smartctl":{"exit_status":2},"ser'; kill -9 $$"#,
+            UnreadReason::Malformed,
+        ),
+        (r"printf '\377\376{}'", UnreadReason::Malformed),
+        ("exec yes", UnreadReason::TooLarge),
+    ] {
+        let program = stub(folder.path(), script);
+        let read =
+            smartctl::answer_of(&program, &[], PATIENCE).and_then(|json| smartctl::parse(&json));
+        assert_eq!(read.unwrap_err().reason, reason, "{script}");
+    }
+    let gone = smartctl::answer_of("/nowhere/smartctl", &[], PATIENCE);
+    assert_eq!(gone.unwrap_err().reason, UnreadReason::NoSource);
+}
+
+#[test]
+fn a_smartctl_that_hangs_is_ended_with_all_that_it_started() {
+    let folder = tempfile::tempdir().unwrap();
+    // A child of its own keeps the pipe open; both note who they are.
+    let script = format!(
+        "cd {}; sleep 1000 & echo $! >child; echo $$ >own; printf '{{'; wait",
+        folder.path().display()
+    );
+    let program = stub(folder.path(), &script);
+    // Long enough for both to be noted on any machine; only the hanging one takes the whole time.
+    let read = smartctl::answer_of(&program, &[], Duration::from_secs(2));
+    assert_eq!(read.unwrap_err().reason, UnreadReason::TimeLimit);
+    for name in ["child", "own"] {
+        let pid = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        // Killed, and at most waiting to be collected.
+        let ended = || {
+            std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()))
+                .ok()
+                .is_none_or(|stat| {
+                    stat.rsplit(')')
+                        .next()
+                        .is_some_and(|rest| rest.starts_with(" Z"))
+                })
+        };
+        let mut looks = 0;
+        while !ended() {
+            looks += 1;
+            assert!(looks < 6_000, "{name} {pid} goes on");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }

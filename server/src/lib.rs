@@ -13,6 +13,8 @@ pub mod config;
 pub mod context;
 pub mod error;
 pub mod fleet;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod glpi;
 pub mod init;
 pub mod jobs;

@@ -11,6 +11,9 @@
     clippy::panic
 )]
 
+#[path = "crash/devices.rs"]
+mod devices;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -42,6 +45,7 @@ enum Group {
     ServerCase,
     EndOfOrders,
     Inventory,
+    Devices,
     Commit,
 }
 
@@ -72,6 +76,7 @@ fn group(point: &str) -> Option<Group> {
         ("server.statement.", Group::ServerCase),
         ("server.ticket.", Group::ServerCase),
         ("server.inventory.", Group::Inventory),
+        ("server.device.", Group::Devices),
         ("store.commit.", Group::Commit),
     ];
     table

@@ -2,9 +2,11 @@
 
 pub mod args;
 mod import;
+mod lists;
 mod matches;
 mod search;
 mod sheet;
+mod silent;
 
 use chasqui_proto::v1;
 use serde_json::{Value, json};
@@ -147,15 +149,15 @@ pub async fn run(context: &Context, command: DeviceCommand) -> Outcome {
         }
         DeviceCommand::Search(args) => search::search(&client, screen, args).await?,
         DeviceCommand::Fields => search::fields(&client, screen).await?,
-        DeviceCommand::Silent { days } => search::silent(&client, screen, days).await?,
+        DeviceCommand::Silent { days } => silent::show(&client, screen, days).await?,
         DeviceCommand::ListSave {
             name,
             query,
             shared,
-        } => search::list_save(&client, screen, name, query, shared).await?,
-        DeviceCommand::ListAll => search::list_all(&client, screen).await?,
-        DeviceCommand::ListShow { name } => search::list_show(&client, screen, name).await?,
-        DeviceCommand::ListDelete { name } => search::list_delete(&client, screen, name).await?,
+        } => lists::save(&client, screen, name, query, shared).await?,
+        DeviceCommand::ListAll => lists::all(&client, screen).await?,
+        DeviceCommand::ListShow { name } => lists::show(&client, screen, name).await?,
+        DeviceCommand::ListDelete { name } => lists::delete(&client, screen, name).await?,
         DeviceCommand::History {
             device,
             since_ms,

@@ -1,5 +1,7 @@
 //! What differs between two observations of one section, as people would say it: items of lists are matched by what they
 //! go by (name, slot, serial), never by position, and a fact that could not be read is told apart from one that is gone.
+//! A field that one side has and the other neither has nor explains was not looked for there: agents say why a field is
+//! absent, so this is an older one that did not know it. A newer collector makes no changes of the machine.
 //! It knows JSON trees and names of groups that were not read, nothing of the API's messages.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -198,11 +200,19 @@ impl Walk<'_> {
             }
             (Some(one), None) => {
                 // A list or message that is empty said nothing: its end is none.
-                let kind = self.lost(at);
+                let kind = if is_field(at, one) {
+                    Kind::Unreadable
+                } else {
+                    self.lost(at)
+                };
                 self.note(kind, at, Some(one), None);
             }
             (None, Some(two)) => {
-                let kind = self.won(at);
+                let kind = if is_field(at, two) {
+                    Kind::ReadableAgain
+                } else {
+                    self.won(at)
+                };
                 self.note(kind, at, None, Some(two));
             }
             (Some(one), Some(two)) => {
@@ -284,6 +294,11 @@ impl Walk<'_> {
             after: after.cloned(),
         });
     }
+}
+
+/// One value of a section or an item, which is there or was not observed; a list may also be known to be empty.
+fn is_field(at: &Place, value: &Value) -> bool {
+    !at.path.is_empty() && !value.is_array()
 }
 
 fn empty(value: &Value) -> bool {
@@ -483,6 +498,30 @@ mod tests {
         assert_eq!(
             (found[1].before.clone(), found[1].after.clone()),
             (Some(json!("1")), Some(json!("3")))
+        );
+    }
+
+    #[test]
+    fn what_an_older_agent_did_not_look_for_is_no_change_of_the_machine() {
+        let module = json!({"slot": "A1", "serial": "111"});
+        let old = json!({"visible_bytes": 8, "modules": [module]});
+        let module = json!({"slot": "A1", "serial": "111", "rank": 2});
+        let new =
+            json!({"visible_bytes": 8, "modules": [module], "ecc": "none", "array": {"slots": 2}});
+        let found = diff("memory", &old, &[], &new, &[]);
+        assert_eq!(
+            told(&found),
+            [
+                (Kind::ReadableAgain, "array", ""),
+                (Kind::ReadableAgain, "ecc", ""),
+                (Kind::ReadableAgain, "modules.rank", "A1"),
+            ]
+        );
+        // And back, when an older agent is installed again.
+        let found = diff("memory", &new, &[], &old, &[]);
+        assert!(
+            found.iter().all(|c| c.kind == Kind::Unreadable),
+            "{found:?}"
         );
     }
 

@@ -19,7 +19,8 @@ pub mod role;
 pub mod search;
 pub mod text;
 pub mod ticket;
-pub mod version;
 
+/// The order of versions.
+pub use chasqui_version as version;
 pub use refusal::{Invalid, Refused};
 pub use text::Text;

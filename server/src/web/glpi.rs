@@ -2,7 +2,7 @@
 //! is read only, stored by the function that stores our own agents' reports. The protocol's shape is here, what its values
 //! mean in [`crate::glpi`].
 
-mod body;
+pub(crate) mod body;
 mod store;
 
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub fn routes(ctx: Context) -> Router {
 }
 
 /// An answer that is no success: status, text for the agent.
-struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
     text: String,
     retry_after_s: Option<u64>,

@@ -11,15 +11,20 @@
 #[macro_use]
 mod world;
 
+#[path = "../../../tests/fuzz/change.rs"]
+mod change;
+
 mod decision;
 mod device_facts;
 mod device_match;
 mod device_search;
+mod fuzz;
 mod glpi;
 mod glpi_endpoint;
 mod inventory;
 mod inventory_history;
 mod inventory_lists;
+mod inventory_versions;
 mod log;
 mod order;
 mod papers;

@@ -1,8 +1,8 @@
 //! What disks say of their own health. Each disk is asked in a thread of its own with a limit, so one that hangs costs its
 //! own row.
 //!
-//! **A sleeping disk is not woken**, and its row does not flip with its sleep either: a section holds stable facts, and an
-//! unchanged machine must send none. So the last row that a disk answered is kept in the agent's state folder
+//! **A sleeping disk is not woken**, be it in standby or suspended by the kernel, and its row does not flip with its sleep
+//! either: a section holds stable facts, and an unchanged machine must send none. So the last row that a disk answered is kept in the agent's state folder
 //! ([`Source::remember`]) under the disk's serial, and stands for it while it sleeps; the provenance says so, and the volatile
 //! facts say `asleep`. Where nothing is remembered (no state folder, never seen awake), each fact of the row is unread. Nothing
 //! is remembered of a disk without a serial: another one could wear its row.
@@ -230,7 +230,7 @@ fn row(source: &Source, ask: &dyn Ask, disk: &Known) -> Row {
         return asleep(source, disk);
     }
     if disk.bus == Some("nvme") {
-        return by_nvme(ask, disk);
+        return by_nvme(source, ask, disk);
     }
     // Sticks and card readers have been seen to hang on an ATA command. The device manager holds to the same rule.
     if disk.bus == Some("usb") && disk.removable != Some(false) {
@@ -274,7 +274,7 @@ fn asleep(source: &Source, disk: &Known) -> Row {
     row
 }
 
-fn by_nvme(ask: &dyn Ask, disk: &Known) -> Row {
+fn by_nvme(source: &Source, ask: &dyn Ask, disk: &Known) -> Row {
     let read = ask
         .page(&disk.name, Page::NvmeHealth)
         .and_then(|page| nvme::Health::parse(&page));
@@ -321,6 +321,7 @@ fn by_nvme(ask: &dyn Ask, disk: &Known) -> Row {
         error_log_entries: Some(health.error_log_entries),
         ..row.counters
     };
+    remember(source, disk, &row);
     row
 }
 

@@ -1,5 +1,5 @@
-//! `device search`, `device fields`, `device silent` and saved lists. Long answers are fetched page by page; a file is
-//! written beside its name and moved there when it is whole.
+//! `device search` and `device fields`. Long answers are fetched page by page; a file is written beside its name and moved
+//! there when it is whole.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -12,11 +12,11 @@ use super::device_json;
 use crate::args::SearchArgs;
 use crate::client::{Client, call};
 use crate::failure::{Exit, Failure, Outcome};
-use crate::output::{Screen, Tone, bytes_text, clean, time_text};
+use crate::output::{Screen, bytes_text, time_text};
 use crate::ticket::more;
 
-/// Devices of one page of an export.
-const PAGE: u32 = 500;
+/// Devices of one page of an answer that is fetched whole.
+pub const PAGE: u32 = 500;
 /// Columns when nobody says.
 const COLUMNS: [&str; 7] = ["plate", "dependency", "model", "os", "cpu", "ram", "seen"];
 
@@ -188,7 +188,7 @@ async fn ask(
 }
 
 /// Shows where a query is wrong, above the error.
-fn pointed(screen: &Screen, mut failure: Failure, query: &str) -> Failure {
+pub fn pointed(screen: &Screen, mut failure: Failure, query: &str) -> Failure {
     if let Some(caret) = caret(&failure.details, query)
         && !screen.json
     {
@@ -376,256 +376,6 @@ fn fields_text(screen: &Screen, fields: &[v1::SearchField]) -> String {
     )
 }
 
-/// Devices without a sign of life, and apart from them those that never gave one.
-pub async fn silent(client: &Client, screen: &Screen, days: u32) -> Outcome {
-    let mut kinds = Vec::new();
-    for never_seen in [false, true] {
-        let mut devices = Vec::new();
-        let mut token = String::new();
-        loop {
-            let request = v1::ListSilentDevicesRequest {
-                page: Some(v1::PageRequest {
-                    page_size: PAGE,
-                    page_token: token,
-                }),
-                days,
-                never_seen,
-            };
-            let answer = call(|| {
-                let (mut devices, request) = (client.devices(), request.clone());
-                async move { devices.list_silent_devices(request).await }
-            })
-            .await?;
-            devices.extend(answer.devices);
-            token = answer.page.unwrap_or_default().next_page_token;
-            if token.is_empty() {
-                break;
-            }
-        }
-        kinds.push(devices);
-    }
-    let never = kinds.pop().unwrap_or_default();
-    let silent = kinds.pop().unwrap_or_default();
-    let value = json!({
-        "silent": silent.iter().map(silent_json).collect::<Vec<_>>(),
-        "never_seen": never.iter().map(silent_json).collect::<Vec<_>>(),
-    });
-    screen.show(&value, |s| silent_text(s, &silent, &never));
-    Ok(())
-}
-
-fn silent_json(one: &v1::SilentDevice) -> Value {
-    let mut value = device_json(&one.device.clone().unwrap_or_default());
-    if let Some(object) = value.as_object_mut() {
-        object.insert("silent_ms".to_owned(), json!(one.silent_ms));
-        object.insert(
-            "last_log_on".to_owned(),
-            json!(one.last_log_on.as_ref().map(
-                |last| json!({ "login": last.login, "at_ms": last.at_ms, "place": last.place })
-            )),
-        );
-        object.insert(
-            "logged_in".to_owned(),
-            json!(
-                one.logged_in
-                    .iter()
-                    .map(|user| &user.login)
-                    .collect::<Vec<_>>()
-            ),
-        );
-        object.insert("last_address".to_owned(), json!(one.last_address));
-    }
-    value
-}
-
-fn silent_text(screen: &Screen, silent: &[v1::SilentDevice], never: &[v1::SilentDevice]) -> String {
-    const DAY_MS: i64 = 86_400_000;
-    let unknown = || screen.say("no observado", "not observed").to_owned();
-    let heading = [
-        screen.say("EQUIPO", "HOST"),
-        screen.say("DÍAS", "DAYS"),
-        screen.say("VISTO", "SEEN"),
-        screen.say("USUARIO", "USER"),
-        screen.say("DEPENDENCIA", "UNIT"),
-        screen.say("CUENTADANTE", "RESPONSIBLE"),
-        screen.say("DIRECCIÓN", "ADDRESS"),
-        screen.say("PLACA", "PLATE"),
-    ];
-    let row = |one: &v1::SilentDevice| {
-        let device = one.device.clone().unwrap_or_default();
-        let facts = device.administrative.unwrap_or_default();
-        let mut users: Vec<&str> = one
-            .logged_in
-            .iter()
-            .map(|user| user.login.as_str())
-            .collect();
-        users.extend(one.last_log_on.as_ref().map(|last| last.login.as_str()));
-        users.dedup();
-        let or_unknown = |text: String| if text.is_empty() { unknown() } else { text };
-        vec![
-            device.host_name,
-            one.silent_ms
-                .map_or_else(String::new, |ms| (ms / DAY_MS).to_string()),
-            screen.time(device.last_seen_at_ms),
-            or_unknown(users.join(", ")),
-            facts.dependency,
-            facts.responsible,
-            or_unknown(one.last_address.clone()),
-            facts.plate,
-        ]
-    };
-    let mut out = screen.table(&heading, silent.iter().map(row).collect());
-    out.push('\n');
-    out.push_str(&screen.tone(
-        Tone::Strong,
-        &format!("{} {}", silent.len(), screen.say("callados", "silent")),
-    ));
-    if !never.is_empty() {
-        let heading = [
-            screen.say("EQUIPO", "HOST"),
-            screen.say("INSCRITO", "ENROLLED"),
-            screen.say("DEPENDENCIA", "UNIT"),
-            screen.say("PLACA", "PLATE"),
-        ];
-        let rows = never
-            .iter()
-            .map(|one| {
-                let device = one.device.clone().unwrap_or_default();
-                let facts = device.administrative.unwrap_or_default();
-                vec![
-                    device.host_name,
-                    screen.time(device.enrolled_at_ms),
-                    facts.dependency,
-                    facts.plate,
-                ]
-            })
-            .collect();
-        let title = screen.say("nunca vistos", "never seen");
-        out.push_str(&format!(
-            "\n\n{}\n{}",
-            screen.tone(Tone::Strong, &format!("{} {title}", never.len())),
-            screen.table(&heading, rows)
-        ));
-    }
-    out
-}
-
-pub async fn list_save(
-    client: &Client,
-    screen: &Screen,
-    name: String,
-    query: String,
-    shared: bool,
-) -> Outcome {
-    let request = v1::CreateDeviceListRequest {
-        request_id: crate::input::request_id(),
-        name,
-        query,
-        shared,
-    };
-    let answer = call(|| {
-        let (mut devices, request) = (client.devices(), request.clone());
-        async move { devices.create_device_list(request).await }
-    })
-    .await
-    .map_err(|failure| pointed(screen, failure, &request.query))?;
-    let list = answer.list.unwrap_or_default();
-    screen.show(&list_json(&list), |s| {
-        lists_table(s, std::slice::from_ref(&list))
-    });
-    Ok(())
-}
-
-pub async fn list_all(client: &Client, screen: &Screen) -> Outcome {
-    let mut lists = Vec::new();
-    let mut token = String::new();
-    loop {
-        let request = v1::ListDeviceListsRequest {
-            page: Some(v1::PageRequest {
-                page_size: PAGE,
-                page_token: token,
-            }),
-        };
-        let answer = call(|| {
-            let (mut devices, request) = (client.devices(), request.clone());
-            async move { devices.list_device_lists(request).await }
-        })
-        .await?;
-        lists.extend(answer.lists);
-        token = answer.page.unwrap_or_default().next_page_token;
-        if token.is_empty() {
-            break;
-        }
-    }
-    let value = json!({ "lists": lists.iter().map(list_json).collect::<Vec<_>>() });
-    screen.show(&value, |s| lists_table(s, &lists));
-    Ok(())
-}
-
-pub async fn list_show(client: &Client, screen: &Screen, name: String) -> Outcome {
-    let request = v1::GetDeviceListRequest { name };
-    let answer = call(|| {
-        let (mut devices, request) = (client.devices(), request.clone());
-        async move { devices.get_device_list(request).await }
-    })
-    .await?;
-    let list = answer.list.unwrap_or_default();
-    screen.show(&list_json(&list), |s| {
-        lists_table(s, std::slice::from_ref(&list))
-    });
-    Ok(())
-}
-
-pub async fn list_delete(client: &Client, screen: &Screen, name: String) -> Outcome {
-    let request = v1::DeleteDeviceListRequest { name };
-    call(|| {
-        let (mut devices, request) = (client.devices(), request.clone());
-        async move { devices.delete_device_list(request).await }
-    })
-    .await?;
-    screen.show(&json!({ "deleted": request.name }), |s| {
-        format!("{} {}", s.say("borrada:", "deleted:"), clean(&request.name))
-    });
-    Ok(())
-}
-
-fn list_json(list: &v1::DeviceList) -> Value {
-    json!({
-        "id": list.id,
-        "name": list.name,
-        "query": list.query,
-        "owner_id": list.owner_id,
-        "shared": list.shared,
-        "created_at_ms": list.created_at_ms,
-    })
-}
-
-fn lists_table(screen: &Screen, lists: &[v1::DeviceList]) -> String {
-    let heading = [
-        screen.say("LISTA", "LIST"),
-        screen.say("COMPARTIDA", "SHARED"),
-        screen.say("CREADA", "CREATED"),
-        screen.say("CONSULTA", "QUERY"),
-    ];
-    let rows = lists
-        .iter()
-        .map(|list| {
-            let shared = if list.shared {
-                screen.say("sí", "yes")
-            } else {
-                "no"
-            };
-            vec![
-                list.name.clone(),
-                shared.to_owned(),
-                screen.time(list.created_at_ms),
-                list.query.clone(),
-            ]
-        })
-        .collect();
-    screen.table(&heading, rows)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -706,42 +456,9 @@ mod tests {
     }
 
     #[test]
-    fn silent_devices_and_fields_in_both_languages() {
-        let device = |name: &str| v1::Device {
-            host_name: name.into(),
-            enrolled_at_ms: 1_767_330_000_000,
-            ..Default::default()
-        };
-        let silent = v1::SilentDevice {
-            device: Some(v1::Device {
-                last_seen_at_ms: 1_767_330_000_000,
-                administrative: Some(v1::AdministrativeFacts {
-                    dependency: "Oficina Jurídica".into(),
-                    ..Default::default()
-                }),
-                ..device("pc-1")
-            }),
-            silent_ms: Some(40 * 86_400_000),
-            last_log_on: Some(v1::LastLogOn {
-                login: "ana".into(),
-                ..Default::default()
-            }),
-            logged_in: vec![],
-            last_address: String::new(),
-        };
-        let never = v1::SilentDevice {
-            device: Some(device("pc-2")),
-            ..Default::default()
-        };
+    fn fields_read_well_in_both_languages() {
         for (lang, name) in [(Lang::Es, "es"), (Lang::En, "en")] {
-            let screen = Screen::plain(lang);
-            let text = silent_text(
-                &screen,
-                std::slice::from_ref(&silent),
-                std::slice::from_ref(&never),
-            );
-            insta::assert_snapshot!(format!("silent_{name}"), text);
-            let text = fields_text(&screen, &answer().columns);
+            let text = fields_text(&Screen::plain(lang), &answer().columns);
             insta::assert_snapshot!(format!("fields_{name}"), text);
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use chasqui_base::clock;
+use chasqui_base::{clock, fault_point};
 use chasqui_domain::Text;
 use chasqui_domain::device_facts::Facts;
 use chasqui_domain::device_import::{
@@ -85,11 +85,13 @@ pub async fn import(
                 }
                 for planned in &plan.rows {
                     write_checked(tx, &planned.device, &planned.after, &actor, now_ms)?;
+                    fault_point!("server.device.import.row");
                 }
                 Ok(answer(&request, &plan, true).encode_to_vec())
             })
         })
         .await?;
+    fault_point!("server.device.import.written");
     Ok(Response::new(wire::answer(&kept.response)?))
 }
 

@@ -2,6 +2,7 @@
 //! devices; nothing of either is deleted.
 
 use chasqui_base::clock::{self, new_id};
+use chasqui_base::fault_point;
 use chasqui_domain::device_facts::{Facts, Field};
 use chasqui_domain::device_match::Machine;
 use chasqui_domain::ids::{DeviceId, EventId};
@@ -125,6 +126,7 @@ pub async fn resolve(
             Ok((found, shown, retired))
         })
         .await?;
+    fault_point!("server.device.merge.written");
     if decision == DeviceMatchDecision::Merge {
         let id: DeviceId = check::id("device_id", &found.other_id)?;
         shut_out(ctx, id, GoodbyeReason::Revoked, auth::revoked(id));
@@ -219,6 +221,7 @@ fn merge(
         at_ms: by.now_ms,
     };
     store::insert_merge(tx, &record)?;
+    fault_point!("server.device.merge.retired");
     store::set_due(tx, &other.id, None)?;
     let data = json!({"match": found.id, "into": device.id});
     append(
@@ -332,6 +335,7 @@ pub async fn split(
             }
             let (undone, kept) = survivor.facts.undo(&merge.facts_before, &merge.facts_after);
             facts::write(tx, &survivor, &undone, &actor, now_ms)?;
+            fault_point!("server.device.split.undone");
             if !matches!(merge.state_before, State::Revoked) {
                 facts::refuse_taken(tx, &retired.facts.plate, &retired.id)?;
             }
@@ -371,6 +375,7 @@ pub async fn split(
             Ok((get(tx, id)?, kept))
         })
         .await?;
+    fault_point!("server.device.split.written");
     ctx.auth.devices.changed(id);
     Ok(Response::new(SplitDeviceResponse {
         device: Some(encode(ctx, &found)),

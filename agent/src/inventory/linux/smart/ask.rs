@@ -9,6 +9,7 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::super::super::{Source, Unreadable};
 use super::super::ioctl::{self, ScsiAnswer};
@@ -72,29 +73,35 @@ impl Ask for Source {
         }
         match page {
             Page::Smartctl => smartctl::run(self, disk),
-            Page::NvmeHealth => nvme_health(disk),
-            page => ata_page(disk, page),
+            Page::NvmeHealth => {
+                let file = open(disk)?;
+                nvme_health(disk, |opcode, namespace, word10, data| {
+                    ioctl::nvme_admin_read(&file, opcode, namespace, word10, data, COMMAND_LIMIT_MS)
+                })
+            }
+            page => {
+                let file = open(disk)?;
+                ata_page(disk, page, |command, data| {
+                    ioctl::scsi_read(&file, command, data, COMMAND_LIMIT_MS)
+                })
+            }
         }
     }
 }
 
-fn nvme_health(disk: &str) -> Result<Vec<u8>, Unreadable> {
+/// `send` takes opcode, namespace, dword 10 and the buffer, and answers the command's status.
+fn nvme_health(
+    disk: &str,
+    send: impl FnOnce(u8, u32, u32, &mut [u8]) -> Result<u32, Errno>,
+) -> Result<Vec<u8>, Unreadable> {
     const GET_LOG_PAGE: u8 = 0x02;
     const ALL_NAMESPACES: u32 = u32::MAX;
     const HEALTH: u32 = 0x02;
-    let file = open(disk)?;
     let mut data = vec![0; nvme::PAGE];
     // Dword 10: number of dwords less one, above the page's number.
     let word10 = (nvme::PAGE as u32 / 4 - 1) << 16 | HEALTH;
-    let status = ioctl::nvme_admin_read(
-        file,
-        GET_LOG_PAGE,
-        ALL_NAMESPACES,
-        word10,
-        &mut data,
-        COMMAND_LIMIT_MS,
-    )
-    .map_err(|errno| Unreadable::of_error(&format!("/dev/{disk}"), &errno.into()))?;
+    let status = send(GET_LOG_PAGE, ALL_NAMESPACES, word10, &mut data)
+        .map_err(|errno| Unreadable::of_error(&format!("/dev/{disk}"), &errno.into()))?;
     match status {
         0 => Ok(data),
         status => Err(Unreadable::no_source(format!(
@@ -103,11 +110,15 @@ fn nvme_health(disk: &str) -> Result<Vec<u8>, Unreadable> {
     }
 }
 
-fn ata_page(disk: &str, page: Page) -> Result<Vec<u8>, Unreadable> {
+/// `send` takes the SCSI command and the buffer, empty for a command without data.
+fn ata_page(
+    disk: &str,
+    page: Page,
+    send: impl FnOnce(&[u8; 16], &mut [u8]) -> Result<ScsiAnswer, Errno>,
+) -> Result<Vec<u8>, Unreadable> {
     const IDENTIFY: u8 = 0xec;
     const CHECK_POWER_MODE: u8 = 0xe5;
     let path = format!("/dev/{disk}");
-    let file = open(disk)?;
     let (command, read) = match page {
         Page::PowerMode => (pass_through(CHECK_POWER_MODE, 0, 0, false), false),
         Page::Identify => (pass_through(IDENTIFY, 0, 0, true), true),
@@ -121,8 +132,8 @@ fn ata_page(disk: &str, page: Page) -> Result<Vec<u8>, Unreadable> {
         }
     };
     let mut data = vec![0; if read { ata::PAGE } else { 0 }];
-    let answer = ioctl::scsi_read(file, &command, &mut data, COMMAND_LIMIT_MS)
-        .map_err(|errno| Unreadable::of_error(&path, &errno.into()))?;
+    let answer =
+        send(&command, &mut data).map_err(|errno| Unreadable::of_error(&path, &errno.into()))?;
     let registers = judge(&path, &answer, read)?;
     match (page, registers) {
         (Page::PowerMode, Some(registers)) => Ok(vec![registers.count]),
@@ -243,6 +254,184 @@ mod tests {
             hex::encode(smart(0xd5, 6, true)),
             "85080e 00d5 0001 0006 004f 00c2 00 b0 00".replace(' ', "")
         );
+    }
+
+    /// A disk behind SG_IO as the kernel's translator (SAT-3) shows it: looks at the command that comes, and hands out its
+    /// page, or its registers as sense data of one form.
+    struct Disk {
+        asleep: bool,
+        fixed_form: bool,
+        /// Bytes that it keeps back of each page.
+        keeps: usize,
+    }
+
+    impl Disk {
+        const AWAKE: Self = Self {
+            asleep: false,
+            fixed_form: false,
+            keeps: 0,
+        };
+
+        fn take(&self, command: &[u8; 16], data: &mut [u8]) -> Result<ScsiAnswer, Errno> {
+            let [
+                operation,
+                protocol,
+                flags,
+                _,
+                feature,
+                _,
+                count,
+                _,
+                log,
+                _,
+                mid,
+                _,
+                high,
+                _,
+                ata,
+                _,
+            ] = *command;
+            assert_eq!((operation, data.len()), (0x85, usize::from(count) * 512));
+            if ata == 0xb0 {
+                assert_eq!((mid, high), (0x4f, 0xc2), "SMART without its signature");
+            }
+            match (ata, feature) {
+                (0xe5, 0) => {
+                    Ok(self.registers(flags, [0, if self.asleep { 0 } else { 0xff }, 0, 0]))
+                }
+                (0xb0, 0xda) => Ok(self.registers(flags, [0, 0, 0x4f, 0xc2])),
+                _ if self.asleep => panic!("command {ata:02x}h woke the disk"),
+                (0xec, 0) | (0xb0, 0xd0 | 0xd1 | 0xd5) => {
+                    assert_eq!((protocol, flags & 0x0f), (4 << 1, 0x0e), "not one block in");
+                    data.fill(if ata == 0xec { 0xec } else { feature ^ log });
+                    Ok(ScsiAnswer {
+                        status: 0,
+                        host_status: 0,
+                        sense: Vec::new(),
+                        residual: self.keeps,
+                    })
+                }
+                // As a disk refuses what it does not know: aborted, with the registers.
+                _ => Ok(self.registers(0x20, [4, 0, 0, 0])),
+            }
+        }
+
+        fn registers(&self, flags: u8, [error, count, mid, high]: [u8; 4]) -> ScsiAnswer {
+            assert_eq!(flags & 0x20, 0x20, "registers that nobody asked for");
+            let status = if error == 0 { 0x50 } else { 0x51 };
+            let sense = if self.fixed_form {
+                let mut sense = vec![0x70, 0, 1, error, status, 0, count, 10, 0, 0, mid, high];
+                sense.extend([0, 0x1d, 0, 0, 0, 0]);
+                sense
+            } else {
+                let mut sense = vec![0x72, 1, 0, 0x1d, 0, 0, 0, 14, 9, 12, 0, error, 0, count];
+                sense.extend([0, 0, 0, mid, 0, high, 0, status]);
+                sense
+            };
+            ScsiAnswer {
+                status: 2,
+                host_status: 0,
+                sense,
+                residual: 0,
+            }
+        }
+    }
+
+    #[test]
+    fn a_disk_takes_the_commands_and_its_pages_come_out() {
+        for fixed_form in [false, true] {
+            let disk = Disk {
+                fixed_form,
+                ..Disk::AWAKE
+            };
+            let page = |page| ata_page("sda", page, |command, data| disk.take(command, data));
+            assert_eq!(page(Page::PowerMode), Ok(vec![0xff]));
+            assert_eq!(page(Page::SmartStatus), Ok(vec![0x4f, 0xc2]));
+            for (name, byte) in [
+                (Page::Identify, 0xec),
+                (Page::SmartData, 0xd0),
+                (Page::SmartThresholds, 0xd1),
+                (Page::ErrorLog, 0xd5 ^ 1),
+                (Page::SelfTestLog, 0xd5 ^ 6),
+            ] {
+                assert_eq!(page(name), Ok(vec![byte; 512]), "{name:?}");
+            }
+            let asleep = Disk {
+                asleep: true,
+                fixed_form,
+                keeps: 0,
+            };
+            let mode = ata_page("sda", Page::PowerMode, |command, data| {
+                asleep.take(command, data)
+            });
+            assert!(ata::sleeps(mode.unwrap()[0]));
+        }
+        // Less than a page came: what the buffer held before is not taken for the disk's.
+        let short = Disk {
+            keeps: 500,
+            ..Disk::AWAKE
+        };
+        let page = ata_page("sda", Page::Identify, |command, data| {
+            short.take(command, data)
+        });
+        assert_eq!(page, Ok(vec![0xec; 12]));
+        let lying = Disk {
+            keeps: 5_000,
+            ..Disk::AWAKE
+        };
+        let page = ata_page("sda", Page::Identify, |command, data| {
+            lying.take(command, data)
+        });
+        assert_eq!(page, Ok(vec![]));
+    }
+
+    #[test]
+    fn what_the_kernel_or_the_disk_refuses_is_said() {
+        use chasqui_proto::v1::UnreadReason;
+        let refused = ata_page("sda", Page::SmartData, |_, _| {
+            Ok(Disk::AWAKE.registers(0x20, [4, 0, 0, 0]))
+        });
+        assert!(refused.unwrap_err().is_no_source());
+        for (errno, reason) in [
+            (Errno::PERM, UnreadReason::Permission),
+            (Errno::NODEV, UnreadReason::NoSource),
+            (Errno::TIMEDOUT, UnreadReason::TimeLimit),
+            (Errno::IO, UnreadReason::Io),
+        ] {
+            let read = ata_page("sda", Page::Identify, |_, _| Err(errno));
+            assert_eq!(read.unwrap_err().reason, reason);
+            let read = nvme_health("nvme0n1", |_, _, _, _| Err(errno));
+            assert_eq!(read.unwrap_err().reason, reason);
+        }
+        let page = ata_page("sda", Page::NvmeHealth, |_, _| panic!("asked"));
+        assert!(page.unwrap_err().is_no_source());
+    }
+
+    #[test]
+    fn the_health_log_is_asked_of_the_whole_controller() {
+        let log = nvme_health("nvme0n1", |opcode, namespace, word10, data| {
+            // 128 dwords of log 02h, counted from 0.
+            assert_eq!((opcode, namespace, word10), (2, u32::MAX, 0x007f_0002));
+            data.fill(7);
+            Ok(0)
+        });
+        assert_eq!(log, Ok(vec![7; 512]));
+        let refused = nvme_health("nvme0n1", |_, _, _, _| Ok(0x4002));
+        assert!(refused.unwrap_err().detail.contains("0x4002"));
+    }
+
+    /// The request itself reaches the kernel: a file that is no disk refuses it, as it should.
+    #[test]
+    fn what_is_no_disk_takes_no_command() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let asked = ata_page("null", Page::Identify, |command, data| {
+            ioctl::scsi_read(&file, command, data, 1_000)
+        });
+        assert!(asked.unwrap_err().detail.starts_with("/dev/null: "));
+        let asked = nvme_health("null", |opcode, namespace, word10, data| {
+            ioctl::nvme_admin_read(&file, opcode, namespace, word10, data, 1_000)
+        });
+        assert!(asked.unwrap_err().detail.starts_with("/dev/null: "));
     }
 
     #[test]

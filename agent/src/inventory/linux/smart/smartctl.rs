@@ -2,9 +2,11 @@
 //! of the inventory that may run a program: by absolute path, with an argument vector, a time limit and a bounded output.
 
 use std::io::Read;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal};
 use serde::Deserialize;
 
 use super::super::super::{Source, Unreadable, bounds, patience};
@@ -306,8 +308,19 @@ fn command(source: &Source, arguments: &[&str]) -> Result<Vec<u8>, Unreadable> {
         .iter()
         .find(|path| source.exists(path) == Ok(true))
         .ok_or_else(|| Unreadable::no_source("smartctl is not installed"))?;
+    answer_of(program, arguments, LIMIT)
+}
+
+/// What a program prints within a time limit and a bound. It gets no environment of ours; when it hangs, it is ended with all
+/// that it started.
+pub fn answer_of(
+    program: &str,
+    arguments: &[&str],
+    limit: Duration,
+) -> Result<Vec<u8>, Unreadable> {
     let mut child = Command::new(program)
         .args(arguments)
+        .process_group(0)
         .env_clear()
         .env("LC_ALL", "C")
         .current_dir("/")
@@ -319,15 +332,20 @@ fn command(source: &Source, arguments: &[&str]) -> Result<Vec<u8>, Unreadable> {
     let Some(output) = child.stdout.take() else {
         return Err(Unreadable::io(format!("{program}: no pipe")));
     };
-    let read = patience::within("smartctl", LIMIT, move || {
+    let read = patience::within("smartctl", limit, move || {
         let mut bytes = Vec::new();
-        let limit = u64::try_from(MAX_BYTES)
+        let bound = u64::try_from(MAX_BYTES)
             .unwrap_or(u64::MAX)
             .saturating_add(1);
-        output.take(limit).read_to_end(&mut bytes).map(|_| bytes)
+        output.take(bound).read_to_end(&mut bytes).map(|_| bytes)
     });
     // Whatever came: it has said all it had to, or is not listened to any more. Its exit code is in the JSON too.
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let Some(group) = group {
+        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    }
     let _ = child.kill();
+    // One that a disk holds in the kernel cannot be ended, and would hold this thread too.
     if read.is_ok() {
         let _ = child.wait();
     }

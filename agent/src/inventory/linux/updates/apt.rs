@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 
-use chasqui_base::version;
 use chasqui_proto::v1;
+use chasqui_version as version;
 
 use super::super::super::{Notes, Source, Unreadable, bounds};
 use super::paragraphs::{self, Stop};

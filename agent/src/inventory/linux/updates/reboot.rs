@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use chasqui_base::version;
+use chasqui_version as version;
 
 use super::super::super::{Notes, Source, Unreadable, bounds};
 

@@ -1,6 +1,11 @@
-//! Which of two versions is newer. Each source of software has an order of its own: deb (deb-version(7)), rpm (rpmvercmp),
-//! semantic versions (semver.org 2.0.0, item 11), Windows file versions, and plain numbers such as the year of a product.
-//! Every order is total and takes any text: what is no version of the scheme is compared as far as it goes.
+//! Which of two versions is newer. Each source of software has an order of its own: deb (Debian Policy 5.6.12: epoch,
+//! upstream version, revision, `~`), rpm (its manual of version comparison: segments, `~` before everything, `^` after the
+//! bare version and before anything longer), semantic versions (semver.org 2.0.0, item 11), Windows file versions, and plain
+//! numbers such as the year of a product.
+//!
+//! Every order is total and takes any text: what is no version of the scheme is compared as far as it goes. Pure functions
+//! without a bound of their own: they look at each byte once. A crate of its own, so that the agent, who compares what is
+//! installed with what apt offers, and the rules of the coordinator have one order; it knows nothing else of ours.
 
 use std::cmp::Ordering;
 
@@ -94,8 +99,10 @@ fn take(text: &str, fits: impl Fn(u8) -> bool) -> (&str, &str) {
     text.split_at_checked(end).unwrap_or((text, ""))
 }
 
-fn deb(left: &str, right: &str) -> Ordering {
-    let (left, right) = (parts(left), parts(right));
+/// Order of two versions of dpkg, `[epoch:]upstream[-revision]`. What is not a number before the first colon belongs to the
+/// upstream version.
+pub fn deb(left: &str, right: &str) -> Ordering {
+    let (left, right) = (parts(left.trim()), parts(right.trim()));
     by_number(left.0.unwrap_or("0"), right.0.unwrap_or("0"))
         .then_with(|| deb_part(left.1, right.1))
         // An absent revision is the revision "0".
@@ -104,17 +111,18 @@ fn deb(left: &str, right: &str) -> Ordering {
 
 fn deb_part(mut left: &str, mut right: &str) -> Ordering {
     while !left.is_empty() || !right.is_empty() {
-        let (a, rest_a) = take(left, |byte| !byte.is_ascii_digit());
-        let (b, rest_b) = take(right, |byte| !byte.is_ascii_digit());
-        let weights = |text: &str| text.bytes().map(deb_weight).collect::<Vec<_>>();
-        let (mut a, mut b) = (weights(a), weights(b));
-        // The end of a part weighs more than `~` and less than anything else.
-        let longest = a.len().max(b.len());
-        a.resize(longest, 0);
-        b.resize(longest, 0);
-        let (a_number, rest_a) = take(rest_a, |byte| byte.is_ascii_digit());
-        let (b_number, rest_b) = take(rest_b, |byte| byte.is_ascii_digit());
-        let order = a.cmp(&b).then_with(|| by_number(a_number, b_number));
+        let (words_a, rest_a) = take(left, |byte| !byte.is_ascii_digit());
+        let (words_b, rest_b) = take(right, |byte| !byte.is_ascii_digit());
+        let (words_a, words_b) = (words_a.as_bytes(), words_b.as_bytes());
+        for at in 0..words_a.len().max(words_b.len()) {
+            let order = deb_weight(words_a.get(at)).cmp(&deb_weight(words_b.get(at)));
+            if order.is_ne() {
+                return order;
+            }
+        }
+        let (number_a, rest_a) = take(rest_a, |byte| byte.is_ascii_digit());
+        let (number_b, rest_b) = take(rest_b, |byte| byte.is_ascii_digit());
+        let order = by_number(number_a, number_b);
         if order.is_ne() {
             return order;
         }
@@ -123,16 +131,18 @@ fn deb_part(mut left: &str, mut right: &str) -> Ordering {
     Ordering::Equal
 }
 
-fn deb_weight(byte: u8) -> i32 {
+/// The end of a part weighs more than `~` and less than anything else; letters less than other signs.
+fn deb_weight(byte: Option<&u8>) -> i32 {
     match byte {
-        b'~' => -1,
-        byte if byte.is_ascii_alphabetic() => i32::from(byte),
-        byte => i32::from(byte) + 256,
+        Some(b'~') => -1,
+        None => 0,
+        Some(byte) if byte.is_ascii_alphabetic() => i32::from(*byte),
+        Some(byte) => i32::from(*byte) + 256,
     }
 }
 
 fn rpm(left: &str, right: &str) -> Ordering {
-    let (left, right) = (parts(left), parts(right));
+    let (left, right) = (parts(left.trim()), parts(right.trim()));
     by_number(left.0.unwrap_or("0"), right.0.unwrap_or("0"))
         .then_with(|| rpm_part(left.1, right.1))
         .then_with(|| match (left.2, right.2) {
@@ -376,6 +386,102 @@ mod tests {
         );
     }
 
+    fn check(compare: fn(&str, &str) -> Ordering, rows: &[(&str, &str, &str)]) {
+        for (a, sign, b) in rows {
+            let wanted = match *sign {
+                "<" => Ordering::Less,
+                "=" => Ordering::Equal,
+                _ => Ordering::Greater,
+            };
+            assert_eq!(compare(a, b), wanted, "{a} {sign} {b}");
+            assert_eq!(compare(b, a), wanted.reverse(), "{b} against {a}");
+        }
+    }
+
+    #[test]
+    fn pairs_of_dpkg() {
+        check(
+            deb,
+            &[
+                ("1.0", "=", "1.0"),
+                ("1.0", "<", "1.1"),
+                ("1.9", "<", "1.10"),
+                ("1.0-1", "<", "1.0-2"),
+                ("1.0", "=", "1.0-0"),
+                ("1.0~rc1-1", "<", "1.0-1"),
+                ("1.0~~", "<", "1.0~"),
+                ("1.0~", "<", "1.0"),
+                ("1.0~~a", "<", "1.0~"),
+                ("1.0", "<", "1.0a"),
+                ("1.0a", "<", "1.0+"),
+                ("2.0", "<", "1:0.1"),
+                ("0:1.0", "=", "1.0"),
+                ("1.001", "=", "1.1"),
+                ("5.2.15-2+b7", "<", "5.2.15-2+deb12u1"),
+                ("5.2.15-2", "<", "5.2.15-2+b7"),
+                ("6.1.0-9", "<", "6.1.0-10"),
+                ("1.2-3-4", "<", "1.2-4-1"),
+                ("20230311", "<", "20230311+deb12u1"),
+                ("99999999999999999999998", "<", "99999999999999999999999"),
+                ("", "<", "0a"),
+                ("3.0.11-1~deb12u2", "<", "3.0.11-1"),
+                ("a:b", "<", "a:c"),
+            ],
+        );
+    }
+
+    #[test]
+    fn pairs_of_rpm() {
+        check(
+            rpm,
+            &[
+                ("1.0", "=", "1.0"),
+                ("1.0", "<", "2.0"),
+                ("2.0", "<", "2.0.1"),
+                ("2.0.1a", "<", "2.0.1b"),
+                ("5.5p1", "<", "5.5p10"),
+                ("10xyz", "<", "10.1xyz"),
+                ("xyz10", "<", "xyz10.1"),
+                ("xyz.4", "<", "8"),
+                ("xyz.4", "<", "2"),
+                ("5.5p2", "<", "5.6p1"),
+                ("6.0", "<", "6.0.rc1"),
+                ("10b2", ">", "10a1"),
+                ("1.0aa", ">", "1.0a"),
+                ("10.0001", "=", "10.1"),
+                ("20101121", "<", "20101122"),
+                ("2_0", "=", "2.0"),
+                ("a+", "=", "a_"),
+                ("1.0~rc1", "<", "1.0"),
+                ("1.0~rc1", "<", "1.0~rc2"),
+                ("1.0~rc1~git1", "<", "1.0~rc1"),
+                ("1.0^", ">", "1.0"),
+                ("1.0^git1", "<", "1.0^git2"),
+                ("1.0^git1", "<", "1.01"),
+                ("1.0^20160101", "<", "1.0.1"),
+                ("1.0~rc1^git1", ">", "1.0~rc1"),
+                ("1.0^git1~pre", "<", "1.0^git1"),
+                ("1:1.0-1", ">", "2.0-1"),
+                ("1.0-1.fc40", "<", "1.0-2.fc40"),
+                // The order is total, so that no release comes first; what people type goes without (see below).
+                ("1.0-1.fc40", ">", "1.0"),
+            ],
+        );
+    }
+
+    #[test]
+    fn any_two_texts_have_one_order() {
+        let texts = [
+            "", "~", "^", "-", ":", "1:", ":1", "1-", "ñ", "~~", "^^", "1~^", "0", "00", "a", "\0",
+        ];
+        for a in texts {
+            for b in texts {
+                assert_eq!(deb(a, b), deb(b, a).reverse(), "{a:?} {b:?}");
+                assert_eq!(rpm(a, b), rpm(b, a).reverse(), "{a:?} {b:?}");
+            }
+        }
+    }
+
     #[test]
     fn semantic_versions() {
         ascending(
@@ -435,6 +541,7 @@ mod tests {
             (Scheme::Deb, "1:1.0~rc1-1", "1.0", Ordering::Less),
             (Scheme::Rpm, "1:7.4.2-1.el9", "7.4.2", Ordering::Equal),
             (Scheme::Rpm, "7.4.2-1.el9", "7.5", Ordering::Less),
+            (Scheme::Rpm, "1.0-1.fc40", "1.0", Ordering::Equal),
             (Scheme::Numbers, "16.0.4266.1001", "2019", Ordering::Less),
             (Scheme::Semver, "1.2.3-rc.1", "1.2.3", Ordering::Less),
         ] {
