@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 /// Chasqui agent: facts of this machine to the help desk, and help back / Agente Chasqui: los datos de este equipo a la
 /// mesa de ayuda, y la ayuda de vuelta.
