@@ -361,6 +361,9 @@ fn an_inventory_survives_the_pipe_and_a_spoiled_one_is_refused() {
     assert!(error.to_string().contains("digest"), "{error}");
 }
 
+/// A capture, and its files with the kinds of section each costs.
+type Sources<'a> = (&'a str, &'a [(&'a str, &'a [&'a str])]);
+
 /// Each source spoiled in each way: a named error in the sections that come from it, and every other section as it was, but
 /// for which of two sources told it.
 #[test]
@@ -373,7 +376,7 @@ fn a_spoiled_source_costs_its_own_sections_alone() {
         "software_dates",
         "updates",
     ];
-    let machines: [(&str, &[(&str, &[&str])]); 2] = [
+    let machines: [Sources<'_>; 2] = [
         (
             "hp-compaq-6300",
             &[

@@ -2,8 +2,8 @@
 //! wait ten minutes:
 //!
 //! ```sh
-//! cargo build --release -p chasqui-agent --target x86_64-unknown-linux-musl
-//! CHASQUI_PROGRAM_AGENT=target/x86_64-unknown-linux-musl/release/chasqui-agent \
+//! cargo build --profile lean -p chasqui-agent --target x86_64-unknown-linux-musl
+//! CHASQUI_PROGRAM_AGENT=target/x86_64-unknown-linux-musl/lean/chasqui-agent \
 //!     cargo nextest run -p chasqui-tests --run-ignored only -E 'test(measure_idle_agent)' --no-capture
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
@@ -50,7 +50,8 @@ async fn pass(
     let mut buffer = vec![0_u8; 1 << 16];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         count.fetch_add(read as u64, Ordering::Relaxed);
-        if to.write_all(&buffer[..read]).await.is_err() {
+        let got = buffer.get(..read).unwrap();
+        if to.write_all(got).await.is_err() {
             break;
         }
     }
@@ -120,7 +121,7 @@ async fn measure_idle_agent() {
         first as f64 / 1024.0
     );
     let pid = agent.process().unwrap().pid();
-    let (begun, spent) = (std::time::Instant::now(), busy(pid));
+    let (begun, spent) = (tokio::time::Instant::now(), busy(pid));
     tokio::time::sleep(Duration::from_secs(minutes * 60)).await;
     let spent = busy(pid).checked_sub(spent).unwrap();
     let idle = count.load(Ordering::Relaxed) - first;
