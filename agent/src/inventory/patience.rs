@@ -1,6 +1,7 @@
 //! Waiting with a limit for what may never answer: a disk that hangs, a file system of a server that is gone, a command. The
 //! work runs in a thread of its own; one that does not answer is left behind, for the collecting process is short-lived.
 
+use std::cell::Cell;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -81,13 +82,25 @@ impl<T> Begun<T> {
     }
 }
 
+thread_local! {
+    /// The worker that answered last, kept for the next work of this thread: to end a thread makes the kernel interrupt every
+    /// processor that runs another of the process, which took a seventh of a whole inventory.
+    static IDLE: Cell<Option<Worker>> = const { Cell::new(None) };
+}
+
 /// Does work with a limit.
 pub fn within<T: Send + 'static>(
     what: &str,
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Unreadable> {
-    begin(what, work).end(chasqui_base::clock::monotonic(), limit)
+    let since = chasqui_base::clock::monotonic();
+    let worker = IDLE.take().unwrap_or_else(|| Worker::start("with a limit"));
+    let answer = worker.begin(what, work).end(since, limit);
+    if answer.is_ok() {
+        IDLE.set(Some(worker));
+    }
+    answer
 }
 
 #[cfg(test)]
@@ -121,6 +134,20 @@ mod tests {
         });
         assert!(broken.soon(minute).unwrap().is_err());
         assert!(worker.begin("three", own).soon(minute).unwrap().is_err());
+    }
+
+    #[test]
+    fn work_with_a_limit_takes_the_thread_that_answered_and_never_one_that_hangs() {
+        let (minute, moment) = (Duration::from_secs(60), Duration::from_millis(20));
+        let own = || thread::current().id();
+        let first = within("one", minute, own).unwrap();
+        assert_eq!(within("two", minute, own), Ok(first));
+        let (hold, held) = channel::<()>();
+        within("hangs", moment, move || held.recv().is_ok()).unwrap_err();
+        let another = within("three", minute, own).unwrap();
+        assert_ne!(another, first);
+        assert_eq!(within("four", minute, own), Ok(another));
+        drop(hold);
     }
 
     #[test]

@@ -121,8 +121,23 @@ async fn administrative(world: &World, machine: &Machine, plate: &str, dependenc
             plate: plate.to_owned(),
             dependency: dependency.to_owned(),
             purchase_date: "2019-05-06".to_owned(),
+            seat: "Sede Chapinero, piso 3".to_owned(),
+            contract: "CT-77 de 2019".to_owned(),
+            supplier: "Compañía Andina".to_owned(),
+            warranty_end: "2022-05-06".to_owned(),
             ..v1::AdministrativeFacts::default()
         }),
+        fields: [
+            "plate",
+            "dependency",
+            "purchase_date",
+            "seat",
+            "contract",
+            "supplier",
+            "warranty_end",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
         ..v1::SetAdministrativeFactsRequest::default()
     };
     let service = device::Service(world.ctx.clone());
@@ -190,6 +205,13 @@ async fn facts_are_found_and_what_was_not_observed_is_not(world: World) {
         ("compra<2020", &["pc-a"]),
         ("compra:2019-05", &["pc-a"]),
         ("purchase:?", &["pc-b", "pc-c"]),
+        ("garantia<2023", &["pc-a"]),
+        ("warranty>2023", &[]),
+        ("puesto:chapinero", &["pc-a"]),
+        ("piso", &["pc-a"]),
+        ("proveedor:COMPANIA", &["pc-a"]),
+        ("contract=\"ct-77 de 2019\"", &["pc-a"]),
+        ("contrato:?", &["pc-b", "pc-c"]),
         ("ip:10.1.2.", &["pc-a", "pc-b"]),
         ("ip=10.1.2.4", &["pc-a"]),
         ("-ip:10.1.2.4", &["pc-b"]),

@@ -80,6 +80,7 @@ fn silent_text(screen: &Screen, silent: &[v1::SilentDevice], never: &[v1::Silent
         screen.say("VISTO", "SEEN"),
         screen.say("USUARIO", "USER"),
         screen.say("DEPENDENCIA", "UNIT"),
+        screen.say("PUESTO", "SEAT"),
         screen.say("CUENTADANTE", "RESPONSIBLE"),
         screen.say("DIRECCIÓN", "ADDRESS"),
         screen.say("PLACA", "PLATE"),
@@ -102,6 +103,7 @@ fn silent_text(screen: &Screen, silent: &[v1::SilentDevice], never: &[v1::Silent
             screen.time(device.last_seen_at_ms),
             or_unknown(users.join(", ")),
             facts.dependency,
+            facts.seat,
             facts.responsible,
             or_unknown(one.last_address.clone()),
             facts.plate,
@@ -118,6 +120,7 @@ fn silent_text(screen: &Screen, silent: &[v1::SilentDevice], never: &[v1::Silent
             screen.say("EQUIPO", "HOST"),
             screen.say("INSCRITO", "ENROLLED"),
             screen.say("DEPENDENCIA", "UNIT"),
+            screen.say("PUESTO", "SEAT"),
             screen.say("PLACA", "PLATE"),
         ];
         let rows = never
@@ -129,6 +132,7 @@ fn silent_text(screen: &Screen, silent: &[v1::SilentDevice], never: &[v1::Silent
                     device.host_name,
                     screen.time(device.enrolled_at_ms),
                     facts.dependency,
+                    facts.seat,
                     facts.plate,
                 ]
             })
@@ -160,6 +164,7 @@ mod tests {
                 last_seen_at_ms: 1_767_330_000_000,
                 administrative: Some(v1::AdministrativeFacts {
                     dependency: "Oficina Jurídica".into(),
+                    seat: "Piso 3".into(),
                     ..Default::default()
                 }),
                 ..device("pc-1")

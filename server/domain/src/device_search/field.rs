@@ -32,7 +32,7 @@ pub enum Kind {
 #[rustfmt::skip]
 #[allow(missing_docs)] // each is described by its field
 pub enum Column {
-    Host, Plate, Dependency, Responsible, State, Agent, Purchase, Enrolled, Seen,
+    Host, Plate, Dependency, Responsible, Seat, Contract, Supplier, State, Agent, Purchase, Warranty, Enrolled, Seen,
     Manufacturer, Model, Chassis, Virtualization, Firmware, FirmwareDate, Uefi,
     Cpu, Architecture, Sockets, Cores, Threads, CpuMhz,
     Ram, RamInstalled, RamFreeSlots, RamMax,
@@ -83,9 +83,13 @@ fields! {
     "plate" ["placa"] Plate: Kind::Text, "placa de inventario", "inventory plate";
     "dependency" ["dependencia" "unidad" "unit"] Dependency: Kind::Text, "dependencia", "organisational unit";
     "responsible" ["responsable" "cuentadante"] Responsible: Kind::Text, "cuentadante", "officer answerable";
+    "seat" ["puesto" "ubicacion" "lugar" "place"] Seat: Kind::Text, "edificio, piso, oficina o puesto", "building, floor, room or desk";
+    "contract" ["contrato"] Contract: Kind::Text, "contrato de compra", "contract of the purchase";
+    "supplier" ["proveedor"] Supplier: Kind::Text, "proveedor", "supplier";
     "state" ["estado"] State: Kind::Text, "active, quarantined, revoked o retired", "active, quarantined, revoked or retired";
     "agent" ["agente"] Agent: Kind::Version, "versión del agente", "version of the agent";
     "purchase" ["compra" "comprado" "purchased"] Purchase: Kind::Day, "día de compra", "day of purchase";
+    "warranty" ["garantia" "fin_garantia" "warranty_end"] Warranty: Kind::Day, "último día de la garantía", "last day of the warranty";
     "enrolled" ["inscrito" "inscripcion"] Enrolled: Kind::Moment, "cuándo se inscribió", "when it enrolled";
     "seen" ["visto" "last_seen"] Seen: Kind::Moment, "última señal de vida", "last sign of life";
     "manufacturer" ["fabricante" "marca" "maker" "vendor"] Manufacturer: Kind::Text, "fabricante", "maker";

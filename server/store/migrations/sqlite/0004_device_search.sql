@@ -15,6 +15,9 @@ CREATE TABLE device_search (
     plate_key TEXT,
     dependency_key TEXT,
     responsible_key TEXT,
+    seat_key TEXT,
+    contract_key TEXT,
+    supplier_key TEXT,
     manufacturer_key TEXT,
     model_key TEXT,
     chassis TEXT,
@@ -33,6 +36,7 @@ CREATE TABLE device_search (
     domain_key TEXT,
     agent_version TEXT,
     purchase_day INTEGER,
+    warranty_day INTEGER,
     firmware_day INTEGER,
     uefi INTEGER,
     sockets INTEGER,
@@ -70,6 +74,9 @@ CREATE INDEX device_search_extractor ON device_search (extractor, ordinal);
 CREATE INDEX device_search_plate_key ON device_search (plate_key, ordinal);
 CREATE INDEX device_search_dependency_key ON device_search (dependency_key, ordinal);
 CREATE INDEX device_search_responsible_key ON device_search (responsible_key, ordinal);
+CREATE INDEX device_search_seat_key ON device_search (seat_key, ordinal);
+CREATE INDEX device_search_contract_key ON device_search (contract_key, ordinal);
+CREATE INDEX device_search_supplier_key ON device_search (supplier_key, ordinal);
 CREATE INDEX device_search_model_key ON device_search (model_key, ordinal);
 CREATE INDEX device_search_manufacturer_key ON device_search (manufacturer_key, ordinal);
 CREATE INDEX device_search_cpu_key ON device_search (cpu_key, ordinal);
@@ -82,6 +89,7 @@ CREATE INDEX device_search_ram_bytes ON device_search (ram_bytes, ordinal);
 CREATE INDEX device_search_cores ON device_search (cores, ordinal);
 CREATE INDEX device_search_disk_bytes ON device_search (disk_bytes, ordinal);
 CREATE INDEX device_search_purchase_day ON device_search (purchase_day, ordinal);
+CREATE INDEX device_search_warranty_day ON device_search (warranty_day, ordinal);
 CREATE INDEX device_search_battery_percent ON device_search (battery_percent, ordinal);
 CREATE INDEX device_search_updates ON device_search (updates, ordinal);
 CREATE INDEX device_search_antivirus_day ON device_search (antivirus_day, ordinal);

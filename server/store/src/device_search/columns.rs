@@ -10,7 +10,7 @@ use crate::{Statement, sql};
 /// Columns of facts in the order of the row, texts before numbers.
 #[rustfmt::skip]
 pub(super) const TEXTS: &[Column] = &[
-    Column::Plate, Column::Dependency, Column::Responsible, Column::Manufacturer, Column::Model, Column::Chassis,
+    Column::Plate, Column::Dependency, Column::Responsible, Column::Seat, Column::Contract, Column::Supplier, Column::Manufacturer, Column::Model, Column::Chassis,
     Column::Virtualization, Column::Firmware, Column::Cpu, Column::Architecture, Column::DiskKind, Column::Os,
     Column::OsFamily, Column::OsVersion, Column::Kernel, Column::SecureBoot, Column::Tpm, Column::Antivirus,
     Column::Domain, Column::Agent,
@@ -18,7 +18,7 @@ pub(super) const TEXTS: &[Column] = &[
 /// Columns of numbers, after the texts.
 #[rustfmt::skip]
 pub(super) const NUMBERS: &[Column] = &[
-    Column::Purchase, Column::FirmwareDate, Column::Uefi, Column::Sockets, Column::Cores, Column::Threads,
+    Column::Purchase, Column::Warranty, Column::FirmwareDate, Column::Uefi, Column::Sockets, Column::Cores, Column::Threads,
     Column::CpuMhz, Column::Ram, Column::RamInstalled, Column::RamFreeSlots, Column::RamMax, Column::Disk,
     Column::Disks, Column::DiskFailing, Column::DiskUsed, Column::Encrypted, Column::OsInstalled, Column::Monitors,
     Column::Battery, Column::Updates, Column::SecurityUpdates, Column::Reboot, Column::ListsDate, Column::AntivirusOn,
@@ -26,32 +26,39 @@ pub(super) const NUMBERS: &[Column] = &[
 ];
 sql!(
     pub(super) UPSERT,
-    "INSERT INTO device_search (ordinal, device_id, extractor, host_name, sections, words, host_key, plate_key,
-        dependency_key, responsible_key, manufacturer_key, model_key, chassis, virtualization, firmware_version, cpu_key,
-        architecture, disk_kind, os_key, os_family, os_version, kernel, secure_boot, tpm_version,
-        antivirus_key, domain_key, agent_version, purchase_day, firmware_day, uefi, sockets,
-        cores, threads, cpu_mhz, ram_bytes, ram_installed, ram_free_slots, ram_max_bytes, disk_bytes,
-        disks, disk_failing, disk_used_percent, encrypted, os_installed_day, monitors, battery_percent, updates,
+    "INSERT INTO device_search (ordinal, device_id, extractor, host_name, sections, words, host_key, plate_key, dependency_key,
+        responsible_key, seat_key, contract_key, supplier_key, manufacturer_key, model_key, chassis, virtualization,
+        firmware_version, cpu_key, architecture, disk_kind, os_key, os_family, os_version, kernel, secure_boot,
+        tpm_version, antivirus_key, domain_key, agent_version, purchase_day, warranty_day, firmware_day, uefi,
+        sockets, cores, threads, cpu_mhz, ram_bytes, ram_installed, ram_free_slots, ram_max_bytes, disk_bytes, disks,
+        disk_failing, disk_used_percent, encrypted, os_installed_day, monitors, battery_percent, updates,
         security_updates, reboot, lists_day, antivirus_on, antivirus_day, firewall, programs, software_list,
         software_base, software_left_out)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-        $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
-        $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48,
-        $49, $50, $51, $52, $53, $54, $55, $56, $57)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+        $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46,
+        $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61)
      ON CONFLICT (device_id) DO UPDATE SET
-        extractor = excluded.extractor, host_name = excluded.host_name, sections = excluded.sections, words = excluded.words,
-        host_key = excluded.host_key, plate_key = excluded.plate_key, dependency_key = excluded.dependency_key, responsible_key = excluded.responsible_key,
-        manufacturer_key = excluded.manufacturer_key, model_key = excluded.model_key, chassis = excluded.chassis, virtualization = excluded.virtualization,
-        firmware_version = excluded.firmware_version, cpu_key = excluded.cpu_key, architecture = excluded.architecture, disk_kind = excluded.disk_kind,
-        os_key = excluded.os_key, os_family = excluded.os_family, os_version = excluded.os_version, kernel = excluded.kernel,
-        secure_boot = excluded.secure_boot, tpm_version = excluded.tpm_version, antivirus_key = excluded.antivirus_key, domain_key = excluded.domain_key,
-        agent_version = excluded.agent_version, purchase_day = excluded.purchase_day, firmware_day = excluded.firmware_day,
-        uefi = excluded.uefi, sockets = excluded.sockets, cores = excluded.cores, threads = excluded.threads,
-        cpu_mhz = excluded.cpu_mhz, ram_bytes = excluded.ram_bytes, ram_installed = excluded.ram_installed, ram_free_slots = excluded.ram_free_slots,
-        ram_max_bytes = excluded.ram_max_bytes, disk_bytes = excluded.disk_bytes, disks = excluded.disks, disk_failing = excluded.disk_failing,
-        disk_used_percent = excluded.disk_used_percent, encrypted = excluded.encrypted, os_installed_day = excluded.os_installed_day, monitors = excluded.monitors,
-        battery_percent = excluded.battery_percent, updates = excluded.updates, security_updates = excluded.security_updates, reboot = excluded.reboot,
-        lists_day = excluded.lists_day, antivirus_on = excluded.antivirus_on, antivirus_day = excluded.antivirus_day, firewall = excluded.firewall,
+        extractor = excluded.extractor, host_name = excluded.host_name, sections = excluded.sections,
+        words = excluded.words, host_key = excluded.host_key, plate_key = excluded.plate_key,
+        dependency_key = excluded.dependency_key, responsible_key = excluded.responsible_key,
+        seat_key = excluded.seat_key, contract_key = excluded.contract_key, supplier_key = excluded.supplier_key,
+        manufacturer_key = excluded.manufacturer_key, model_key = excluded.model_key, chassis = excluded.chassis,
+        virtualization = excluded.virtualization, firmware_version = excluded.firmware_version,
+        cpu_key = excluded.cpu_key, architecture = excluded.architecture, disk_kind = excluded.disk_kind,
+        os_key = excluded.os_key, os_family = excluded.os_family, os_version = excluded.os_version,
+        kernel = excluded.kernel, secure_boot = excluded.secure_boot, tpm_version = excluded.tpm_version,
+        antivirus_key = excluded.antivirus_key, domain_key = excluded.domain_key,
+        agent_version = excluded.agent_version, purchase_day = excluded.purchase_day,
+        warranty_day = excluded.warranty_day, firmware_day = excluded.firmware_day, uefi = excluded.uefi,
+        sockets = excluded.sockets, cores = excluded.cores, threads = excluded.threads, cpu_mhz = excluded.cpu_mhz,
+        ram_bytes = excluded.ram_bytes, ram_installed = excluded.ram_installed,
+        ram_free_slots = excluded.ram_free_slots, ram_max_bytes = excluded.ram_max_bytes,
+        disk_bytes = excluded.disk_bytes, disks = excluded.disks, disk_failing = excluded.disk_failing,
+        disk_used_percent = excluded.disk_used_percent, encrypted = excluded.encrypted,
+        os_installed_day = excluded.os_installed_day, monitors = excluded.monitors,
+        battery_percent = excluded.battery_percent, updates = excluded.updates,
+        security_updates = excluded.security_updates, reboot = excluded.reboot, lists_day = excluded.lists_day,
+        antivirus_on = excluded.antivirus_on, antivirus_day = excluded.antivirus_day, firewall = excluded.firewall,
         programs = excluded.programs, software_list = excluded.software_list, software_base = excluded.software_base,
         software_left_out = excluded.software_left_out"
 );
@@ -60,11 +67,13 @@ sql!(
     "SELECT d.id, d.fingerprint, d.public_key, d.host_name, d.state, d.enrolled_at_ms, d.last_seen_at_ms, d.agent_version,
         d.clock_offset_ms, d.plate, d.purchase_date, d.dependency, d.responsible, d.manufacturer, d.model, d.platform,
         d.version, d.seat, d.contract, d.warranty_end, d.supplier, d.invoice, d.note, d.cost_minor, d.currency,
-        d.facts_version, d.merged_into, d.origin, v.facts, s.ordinal, s.plate_key, s.dependency_key, s.responsible_key, s.manufacturer_key, s.model_key, s.chassis, s.virtualization, s.firmware_version,
-        s.cpu_key, s.architecture, s.disk_kind, s.os_key, s.os_family, s.os_version, s.kernel, s.secure_boot,
-        s.tpm_version, s.antivirus_key, s.domain_key, s.agent_version, s.purchase_day, s.firmware_day, s.uefi,
-        s.sockets, s.cores, s.threads, s.cpu_mhz, s.ram_bytes, s.ram_installed, s.ram_free_slots, s.ram_max_bytes,
-        s.disk_bytes, s.disks, s.disk_failing, s.disk_used_percent, s.encrypted, s.os_installed_day, s.monitors, s.battery_percent,
+        d.facts_version, d.merged_into, d.origin, v.facts, s.ordinal,
+        s.plate_key, s.dependency_key, s.responsible_key, s.seat_key, s.contract_key, s.supplier_key,
+        s.manufacturer_key, s.model_key, s.chassis, s.virtualization, s.firmware_version, s.cpu_key, s.architecture,
+        s.disk_kind, s.os_key, s.os_family, s.os_version, s.kernel, s.secure_boot, s.tpm_version, s.antivirus_key,
+        s.domain_key, s.agent_version, s.purchase_day, s.warranty_day, s.firmware_day, s.uefi, s.sockets, s.cores,
+        s.threads, s.cpu_mhz, s.ram_bytes, s.ram_installed, s.ram_free_slots, s.ram_max_bytes, s.disk_bytes, s.disks,
+        s.disk_failing, s.disk_used_percent, s.encrypted, s.os_installed_day, s.monitors, s.battery_percent,
         s.updates, s.security_updates, s.reboot, s.lists_day, s.antivirus_on, s.antivirus_day, s.firewall, s.programs
      FROM device_search s JOIN devices d ON d.id = s.device_id LEFT JOIN device_volatile v ON v.device_id = s.device_id
      WHERE s.ordinal IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
@@ -88,6 +97,25 @@ sql!(
     RESPONSIBLE_KEY,
     "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE responsible_key IS NOT NULL
         AND CASE WHEN responsible_key LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
+);
+sql!(
+    SEAT_KEY,
+    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE seat_key IS NOT NULL
+        AND CASE WHEN seat_key LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
+);
+sql!(
+    CONTRACT_KEY,
+    "WITH RECURSIVE v(x) AS (SELECT MIN(contract_key) FROM device_search UNION ALL
+        SELECT (SELECT MIN(contract_key) FROM device_search WHERE contract_key > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.contract_key = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
+);
+sql!(
+    SUPPLIER_KEY,
+    "WITH RECURSIVE v(x) AS (SELECT MIN(supplier_key) FROM device_search UNION ALL
+        SELECT (SELECT MIN(supplier_key) FROM device_search WHERE supplier_key > v.x) FROM v WHERE v.x IS NOT NULL)
+     SELECT string_agg(CAST(s.ordinal AS TEXT), ',') FROM v CROSS JOIN device_search s
+     WHERE s.supplier_key = v.x AND CASE WHEN v.x LIKE $1 ESCAPE '!' THEN 1 ELSE 0 END = CAST($2 AS BIGINT)"
 );
 sql!(
     MANUFACTURER_KEY,
@@ -248,6 +276,10 @@ sql!(
     "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE purchase_day BETWEEN $1 AND $2"
 );
 sql!(
+    WARRANTY_DAY,
+    "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE warranty_day BETWEEN $1 AND $2"
+);
+sql!(
     FIRMWARE_DAY,
     "SELECT string_agg(CAST(ordinal AS TEXT), ',') FROM device_search WHERE firmware_day BETWEEN $1 AND $2"
 );
@@ -374,6 +406,9 @@ pub(super) fn text(column: Column) -> Option<&'static Statement> {
         Column::Plate => &PLATE_KEY,
         Column::Dependency => &DEPENDENCY_KEY,
         Column::Responsible => &RESPONSIBLE_KEY,
+        Column::Seat => &SEAT_KEY,
+        Column::Contract => &CONTRACT_KEY,
+        Column::Supplier => &SUPPLIER_KEY,
         Column::Manufacturer => &MANUFACTURER_KEY,
         Column::Model => &MODEL_KEY,
         Column::Chassis => &CHASSIS,
@@ -401,6 +436,7 @@ pub(super) fn number(column: Column) -> Option<&'static Statement> {
         Column::Seen => &LAST_SEEN_AT_MS,
         Column::Enrolled => &ENROLLED_AT_MS,
         Column::Purchase => &PURCHASE_DAY,
+        Column::Warranty => &WARRANTY_DAY,
         Column::FirmwareDate => &FIRMWARE_DAY,
         Column::Uefi => &UEFI,
         Column::Sockets => &SOCKETS,
