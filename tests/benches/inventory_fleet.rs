@@ -1,5 +1,5 @@
 //! What the inventories of a fleet cost the coordinator: first ones, unchanged check-ins, and machines where one per cent of
-//! 2,000 programs changed; and what a machine takes on disk. `cargo build --release -p chasqui-server`, then
+//! 2,000 programs changed, sent whole and as the difference that agents send; and what a machine takes on disk. `cargo build --release -p chasqui-server`, then
 //! `cargo bench -p chasqui-tests --bench inventory_fleet -- 10000` with SQLite, or with `postgres` behind the number and
 //! `CHASQUI_TEST_POSTGRES` set. Client and coordinator share the machine, so rates are lower bounds.
 #![allow(clippy::print_stdout)]
@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use chasqui_base::clock;
-use chasqui_proto::v1::ReportInventoryRequest;
+use chasqui_base::{clock, item_list};
+use chasqui_proto::v1;
 use chasqui_tests::office::Office;
 use chasqui_tests::postgres::Database;
 use chasqui_tests::{Options, Simulated, TestFleet};
+use prost::Message;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -57,24 +58,70 @@ async fn measure(count: usize, postgres: bool) -> Result<()> {
     let devices = Arc::new(Simulated::enrol_many(&fleet, &token, count, "ofi").await?);
     let before = bytes(&fleet, database.as_ref())?;
 
-    let first = round(&devices, 0).await?;
+    let first = round(&devices, 0, Form::Whole).await?;
     println!("first inventories: {first}");
     let after = bytes(&fleet, database.as_ref())?;
     println!(
         "on disk per machine: {:.1} KiB",
         after.saturating_sub(before) as f64 / 1024.0 / count as f64
     );
-    println!("unchanged: {}", round(&devices, 0).await?);
+    println!("unchanged: {}", round(&devices, 0, Form::Whole).await?);
     println!(
-        "1 % of 2,000 programs changed: {}",
-        round(&devices, 1).await?
+        "1 % of 2,000 programs changed, sent whole: {}",
+        round(&devices, 1, Form::Whole).await?
     );
     let changed = bytes(&fleet, database.as_ref())?;
     println!(
         "each such change on disk: {:.1} KiB",
         changed.saturating_sub(after) as f64 / 1024.0 / count as f64
     );
+    println!(
+        "1 % of 2,000 programs changed, sent as difference: {}",
+        round(&devices, 2, Form::Difference).await?
+    );
     Ok(())
+}
+
+/// How a changed list of programs travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Whole,
+    /// To the list of the stage before, as an agent does that still has it.
+    Difference,
+}
+
+/// Number of the software facts in `SectionFacts`.
+const SOFTWARE_FIELD: u8 = 8;
+
+/// The list as the difference to the one that the coordinator named.
+fn difference(
+    old: &v1::Section,
+    new: &v1::Section,
+    bases: &[v1::SectionBase],
+) -> Result<v1::SectionDifference> {
+    let named = bases.iter().any(|base| base.digest == old.digest);
+    if !named {
+        bail!("the coordinator named another list than the machine's");
+    }
+    let parts = |section| item_list::split(section, SOFTWARE_FIELD).context("a list");
+    let (one, two) = (parts(&old.facts)?, parts(&new.facts)?);
+    let found = item_list::difference(&one.items, &two.items).context("a difference")?;
+    Ok(v1::SectionDifference {
+        section: Some(v1::Section {
+            facts: Default::default(),
+            ..new.clone()
+        }),
+        base_digest: old.digest.clone(),
+        shell: two.shell.into(),
+        removed: found.removed,
+        added_at: found.added_at,
+        added: found.added.into_iter().map(Into::into).collect(),
+    })
+}
+
+/// The list of programs among sections.
+fn software(sections: &[v1::Section]) -> Option<&v1::Section> {
+    (sections.iter()).find(|section| section.kind() == v1::SectionKind::Software)
 }
 
 /// What one round cost.
@@ -100,7 +147,7 @@ impl std::fmt::Display for Round {
 }
 
 /// All machines observe and report once, some at a time. Connecting is not counted: agents stay connected.
-async fn round(devices: &Arc<Vec<Simulated>>, stage: u64) -> Result<Round> {
+async fn round(devices: &Arc<Vec<Simulated>>, stage: u64, form: Form) -> Result<Round> {
     let mut round = Round {
         machines: devices.len(),
         sections: 0,
@@ -120,10 +167,16 @@ async fn round(devices: &Arc<Vec<Simulated>>, stage: u64) -> Result<Round> {
                 };
                 // A call that is refused, so that the connection stands before the clock runs.
                 let mut link = device.link().await?;
-                let _ = link
-                    .fetch_orders(chasqui_proto::v1::FetchOrdersRequest {})
-                    .await;
-                Ok::<_, anyhow::Error>((link, machine.sections()))
+                let _ = link.fetch_orders(v1::FetchOrdersRequest {}).await;
+                let before = match form {
+                    Form::Whole => Vec::new(),
+                    Form::Difference => Office {
+                        stage: stage.saturating_sub(1),
+                        ..machine
+                    }
+                    .sections(),
+                };
+                Ok::<_, anyhow::Error>((link, machine.sections(), before))
             });
         }
         let mut ready = Vec::with_capacity(chunk.len());
@@ -132,35 +185,33 @@ async fn round(devices: &Arc<Vec<Simulated>>, stage: u64) -> Result<Round> {
         }
         let begun: Instant = clock::monotonic();
         let mut tasks = JoinSet::new();
-        for (mut link, sections) in ready {
+        for (mut link, sections, before) in ready {
             let places = places.clone();
             tasks.spawn(async move {
                 let _place = places.acquire_owned().await?;
-                let wanted = link
-                    .offer_inventory(Office::offer(&sections))
-                    .await?
-                    .into_inner()
-                    .wanted;
-                let sections: Vec<_> = sections
+                let offer = Office::offer(&sections);
+                let mut bytes = offer.encoded_len();
+                let answer = link.offer_inventory(offer).await?.into_inner();
+                let mut sections: Vec<_> = sections
                     .into_iter()
-                    .filter(|section| wanted.contains(&section.kind))
+                    .filter(|section| answer.wanted.contains(&section.kind))
                     .collect();
-                let sent = (
-                    sections.len(),
-                    sections
-                        .iter()
-                        .map(|section| section.facts.len())
-                        .sum::<usize>(),
-                );
-                if !sections.is_empty() {
-                    let request = ReportInventoryRequest {
+                let count = sections.len();
+                let mut differences = Vec::new();
+                if let (Some(old), Some(new)) = (software(&before), software(&sections)) {
+                    differences.push(difference(old, new, &answer.bases)?);
+                    sections.retain(|section| section.kind() != v1::SectionKind::Software);
+                }
+                if count > 0 {
+                    let request = v1::ReportInventoryRequest {
                         request_id: clock::new_id().to_string(),
                         sections,
-                        differences: Vec::new(),
+                        differences,
                     };
+                    bytes += request.encoded_len();
                     link.report_inventory(request).await?;
                 }
-                Ok::<_, anyhow::Error>(sent)
+                Ok::<_, anyhow::Error>((count, bytes))
             });
         }
         while let Some(sent) = tasks.join_next().await {
