@@ -138,7 +138,7 @@ pub(crate) struct Pool {
     config: Config,
     tls: super::tls::Tls,
     idle: Mutex<Vec<Tx>>,
-    /// Held, without a connection, by the one closure that has lost [`ATTEMPTS_AT_ONCE`] times and now goes alone.
+    /// Held, without a connection, by the one closure that has lost [`ATTEMPTS_AT_ONCE`] times: those that lost as often go one after another.
     losers: Mutex<()>,
     keep: usize,
     bases: Arc<Bases>,
