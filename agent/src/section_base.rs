@@ -13,6 +13,33 @@ const FIELD: u8 = 8;
 /// Most bytes of a section.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
 
+/// The section as the difference to a list with this digest; nothing when it would not be smaller by half.
+pub fn difference(
+    base: &[u8],
+    held: &[u8],
+    section: &v1::Section,
+) -> Option<v1::SectionDifference> {
+    let old = item_list::split(base, FIELD)?;
+    let new = item_list::split(&section.facts, FIELD)?;
+    let difference = item_list::difference(&old.items, &new.items)?;
+    let bytes: usize = difference.added.iter().map(Vec::len).sum();
+    let places = difference.removed.len() + difference.added_at.len();
+    if (bytes + 5 * places) * 2 > section.facts.len() {
+        return None;
+    }
+    Some(v1::SectionDifference {
+        section: Some(v1::Section {
+            facts: Default::default(),
+            ..section.clone()
+        }),
+        base_digest: held.to_vec().into(),
+        shell: new.shell.into(),
+        removed: difference.removed,
+        added_at: difference.added_at,
+        added: difference.added.into_iter().map(Into::into).collect(),
+    })
+}
+
 /// Where the last list lies.
 #[derive(Clone, Debug)]
 pub struct SectionBase {
@@ -30,26 +57,7 @@ impl SectionBase {
     /// The section as the difference to the list with this digest; nothing when that is not the one kept, or when the
     /// difference would not be smaller by half.
     pub fn difference(&self, section: &v1::Section, held: &[u8]) -> Option<v1::SectionDifference> {
-        let base = self.read(held)?;
-        let old = item_list::split(&base, FIELD)?;
-        let new = item_list::split(&section.facts, FIELD)?;
-        let difference = item_list::difference(&old.items, &new.items)?;
-        let bytes: usize = difference.added.iter().map(Vec::len).sum();
-        let places = difference.removed.len() + difference.added_at.len();
-        if (bytes + 5 * places) * 2 > section.facts.len() {
-            return None;
-        }
-        Some(v1::SectionDifference {
-            section: Some(v1::Section {
-                facts: Default::default(),
-                ..section.clone()
-            }),
-            base_digest: held.to_vec().into(),
-            shell: new.shell.into(),
-            removed: difference.removed,
-            added_at: difference.added_at,
-            added: difference.added.into_iter().map(Into::into).collect(),
-        })
+        difference(&self.read(held)?, held, section)
     }
 
     fn read(&self, digest: &[u8]) -> Option<Vec<u8>> {

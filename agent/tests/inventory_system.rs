@@ -211,7 +211,14 @@ fn pending_updates_are_worked_out_anew_when_their_files_were_touched() {
     ));
     forged.facts = facts.encode_to_vec().into();
     std::fs::write(&kept, forged.encode_to_vec()).unwrap();
-    assert_eq!(support::updates(&collect()).pending, []);
+    let recalled = collect();
+    assert_eq!(support::updates(&recalled).pending, []);
+    let provenance = sections(&recalled).provenance;
+    let pending = provenance
+        .iter()
+        .find(|one| one.group == "updates.pending" || one.group == "pending")
+        .unwrap();
+    assert!(pending.source.contains("unchanged since"), "{pending:?}");
 
     // A touched file, a new one, a file less: each is read anew.
     let name = format!(
@@ -234,6 +241,17 @@ fn pending_updates_are_worked_out_anew_when_their_files_were_touched() {
     );
     std::fs::write(&kept, "not an answer").unwrap();
     assert_eq!(support::updates(&collect()).pending.len(), 1);
+}
+
+#[test]
+fn sections_that_are_left_out_are_not_in_the_inventory() {
+    let machine = Machine::new(UBUNTU);
+    let left_out = [SectionKind::Updates, SectionKind::Network];
+    let source = machine.source().without_sections(&left_out);
+    let some = inventory::collect(&source, support::OBSERVED_AT_MS);
+    let mut rest = machine.collect().sections;
+    rest.retain(|section| !left_out.contains(&section.kind()));
+    assert_eq!(some.sections, rest);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the inventories of a fleet cost the coordinator: first ones, unchanged check-ins, and machines where one per cent of
-//! 2,000 programs changed, sent whole and as the difference that agents send; and what a machine takes on disk. `cargo build --release -p chasqui-server`, then
-//! `cargo bench -p chasqui-tests --bench inventory_fleet -- 10000` with SQLite, or with `postgres` behind the number and
+//! 2,000 programs changed, sent whole and as the difference that agents send; and what a machine takes on disk.
+//! `cargo build --release -p chasqui-server`, then `cargo bench -p chasqui-tests --bench inventory_fleet -- 10000` with SQLite, or with `postgres` behind the number and
 //! `CHASQUI_TEST_POSTGRES` set. Client and coordinator share the machine, so rates are lower bounds.
 #![allow(clippy::print_stdout)]
 
@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use chasqui_base::{clock, item_list};
+use chasqui_agent::section_base;
+use chasqui_base::clock;
 use chasqui_proto::v1;
 use chasqui_tests::office::Office;
 use chasqui_tests::postgres::Database;
@@ -90,10 +91,7 @@ enum Form {
     Difference,
 }
 
-/// Number of the software facts in `SectionFacts`.
-const SOFTWARE_FIELD: u8 = 8;
-
-/// The list as the difference to the one that the coordinator named.
+/// The list as the difference to the one that the coordinator named, as an agent makes it.
 fn difference(
     old: &v1::Section,
     new: &v1::Section,
@@ -103,20 +101,7 @@ fn difference(
     if !named {
         bail!("the coordinator named another list than the machine's");
     }
-    let parts = |section| item_list::split(section, SOFTWARE_FIELD).context("a list");
-    let (one, two) = (parts(&old.facts)?, parts(&new.facts)?);
-    let found = item_list::difference(&one.items, &two.items).context("a difference")?;
-    Ok(v1::SectionDifference {
-        section: Some(v1::Section {
-            facts: Default::default(),
-            ..new.clone()
-        }),
-        base_digest: old.digest.clone(),
-        shell: two.shell.into(),
-        removed: found.removed,
-        added_at: found.added_at,
-        added: found.added.into_iter().map(Into::into).collect(),
-    })
+    section_base::difference(&old.facts, &old.digest, new).context("the difference is no smaller")
 }
 
 /// The list of programs among sections.

@@ -66,7 +66,8 @@ fn kib(pid: u32, name: &str) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Processor time of the process itself, its children apart.
+/// Processor time of the threads that the process has now, its children apart; of the whole process the kernel tells only
+/// hundredths of a second, more than ten idle minutes take. A thread that ended in between is not counted.
 fn busy(pid: u32) -> Duration {
     let mut sum = 0_u64;
     for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {

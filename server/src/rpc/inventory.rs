@@ -160,6 +160,8 @@ pub(crate) struct Checked {
     facts: Vec<u8>,
     /// The facts taken apart, where they are a list of programs.
     list: Option<List>,
+    /// Digest of the list that this one came as a difference to.
+    base: Option<String>,
     provenance: Vec<u8>,
     observed_at_ms: i64,
 }
@@ -184,8 +186,8 @@ pub async fn report(
     )?;
     let differences = request.differences;
     let checked = check_sections(request.sections, differences.len(), now_ms)?;
-    // What a difference gives is worked out before the write, which others wait for. A list is what its digest says, so
-    // nothing that happens between can make it wrong. A refusal is kept: the same report may have been taken before.
+    // What a difference gives is worked out before the write, which others wait for. A list is what its digest says; that
+    // it is still the one shown is asked again in the write. A refusal is kept: the same report may have been taken before.
     let sections = match differences.is_empty() {
         true => Ok(checked),
         false => with_differences(ctx, &device_id, checked, differences, now_ms).await,
@@ -216,12 +218,16 @@ async fn with_differences(
         .store
         .read(move |tx| {
             (differences.iter())
-                .map(|difference| software::apply(tx, &device_id, difference.clone()))
+                .map(|difference| {
+                    let base = hex::encode(&difference.base_digest);
+                    Ok((base, software::apply(tx, &device_id, difference.clone())?))
+                })
                 .collect::<Result<Vec<_>, Failure>>()
         })
         .await?;
-    for section in applied {
-        let section = check_section(section, now_ms)?;
+    for (base, section) in applied {
+        let mut section = check_section(section, now_ms)?;
+        section.base = Some(base);
         if checked.iter().any(|other| other.kind == section.kind) {
             let problem = format!("{} is sent twice", section.kind);
             return Err(bad_field("differences", problem).into());
@@ -284,6 +290,10 @@ pub(crate) fn store_sections<'a>(
             store::seen_again(tx, device_id, section.kind, section.observed_at_ms)?;
             store::set_provenance(tx, device_id, section.kind, &section.provenance)?;
             continue;
+        }
+        // Another report may have come between: the later list stays.
+        if section.base.is_some() && section.base.as_ref() != current.get(section.kind) {
+            return Err(software::base_unknown());
         }
         software::insert_content(
             tx,
@@ -432,6 +442,7 @@ fn check_section(section: v1::Section, now_ms: i64) -> Result<Checked, Status> {
         kind,
         digest: hex::encode(&section.digest),
         list: software::list(kind, &section.facts),
+        base: None,
         facts: section.facts.to_vec(),
         provenance: provenance.encode_to_vec(),
         observed_at_ms: section.observed_at_ms.clamp(0, now_ms),

@@ -15,6 +15,7 @@ both_engines!(
     a_list_out_of_order_comes_back_as_it_was,
     a_list_that_does_not_come_together_is_never_served,
     a_difference_is_small_and_gives_the_whole_list,
+    a_difference_never_takes_the_place_of_a_later_list,
     a_difference_that_cannot_be_used_asks_for_the_whole_and_changes_nothing,
     what_nothing_refers_to_is_swept_and_the_rest_stays,
     a_report_that_races_with_the_sweep_keeps_its_content,
@@ -219,6 +220,25 @@ async fn a_difference_is_small_and_gives_the_whole_list(world: World) {
         new.facts.len()
     );
     assert_eq!(shown(&world, &machine).await, new.facts);
+}
+
+async fn a_difference_never_takes_the_place_of_a_later_list(world: World) {
+    let machine = world.machine("pc-1", 60).await;
+    let first = programs(400, &[]);
+    for round in 0..30 {
+        report(&world, &machine, vec![first.clone()]).await.unwrap();
+        let (one, two) = (programs(400, &[round]), programs(400, &[round + 200]));
+        let (crossing, whole) = tokio::join!(
+            send(&world, &machine, difference(&first, &one)),
+            report(&world, &machine, vec![two.clone()])
+        );
+        whole.unwrap();
+        match crossing {
+            // It came first: the whole list stands.
+            Ok(_) => assert_eq!(shown(&world, &machine).await, two.facts),
+            refused => assert_eq!(reason(refused), "SECTION_BASE_UNKNOWN"),
+        }
+    }
 }
 
 async fn a_difference_that_cannot_be_used_asks_for_the_whole_and_changes_nothing(world: World) {

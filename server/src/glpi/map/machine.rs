@@ -452,9 +452,10 @@ pub(super) fn volatile(content: &Map<String, Value>, now_ms: i64) -> Option<v1::
     });
     it.processes =
         values::list(content, "processes").and_then(|list| u32::try_from(list.len()).ok());
-    let said = !it.free_space.is_empty()
+    // An empty list was said too: nobody is logged in, nothing is mounted.
+    let said = content.contains_key("drives")
+        || content.contains_key("users")
         || it.booted_at_ms.is_some()
-        || !it.logged_in.is_empty()
         || it.processes.is_some()
         || it.last_log_on.is_some();
     said.then_some(it)
@@ -468,7 +469,13 @@ pub fn still(content: &Map<String, Value>, it: &mut v1::VolatileFacts, before: v
     if !content.contains_key("users") {
         it.logged_in = before.logged_in;
     }
-    it.last_log_on = it.last_log_on.take().or(before.last_log_on);
+    // A name whose time cannot be read tells that the one before is not the last any more.
+    let somebody = content
+        .get("hardware")
+        .and_then(Value::as_object)
+        .and_then(|hardware| Item(hardware).text("lastloggeduser"));
+    let unchanged = |last: &v1::LastLogOn| somebody.as_ref().is_none_or(|now| *now == last.login);
+    it.last_log_on = (it.last_log_on.take()).or(before.last_log_on.filter(unchanged));
     it.booted_at_ms = it.booted_at_ms.or(before.booted_at_ms);
     it.processes = it.processes.or(before.processes);
 }
@@ -476,6 +483,49 @@ pub fn still(content: &Map<String, Value>, it: &mut v1::VolatileFacts, before: v
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    fn object(value: Value) -> Map<String, Value> {
+        match value {
+            Value::Object(map) => map,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn what_a_partial_inventory_says_is_empty_is_so_and_what_it_does_not_say_stays() {
+        let last = |login: &str| {
+            Some(v1::LastLogOn {
+                login: login.to_owned(),
+                ..Default::default()
+            })
+        };
+        let before = || v1::VolatileFacts {
+            logged_in: vec![v1::LoggedIn {
+                login: "ana".to_owned(),
+                ..Default::default()
+            }],
+            processes: Some(90),
+            last_log_on: last("ana"),
+            ..Default::default()
+        };
+        let after = |content: Value| {
+            let content = object(content);
+            let mut it = volatile(&content, 1)?;
+            still(&content, &mut it, before());
+            Some(it)
+        };
+        let nobody = after(json!({ "users": [] })).unwrap();
+        assert_eq!(nobody.logged_in, []);
+        assert_eq!(
+            (nobody.processes, nobody.last_log_on),
+            (Some(90), last("ana"))
+        );
+        assert_eq!(after(json!({ "bios": {} })), None);
+        // Another name, without a time that can be read.
+        let other = json!({ "users": [], "hardware": { "lastloggeduser": "luis" } });
+        assert_eq!(after(other).unwrap().last_log_on, None);
+    }
 
     #[test]
     fn positions_become_runs() {

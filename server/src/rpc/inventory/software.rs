@@ -62,6 +62,20 @@ fn column(text: &str) -> String {
         .collect()
 }
 
+fn refuse(code: Code, reason: &str, problem: &str) -> Failure {
+    let said = format!("section software: {problem}: send it whole");
+    Failure::from(status(code, reason, said, &[("section", "software")]))
+}
+
+/// The device shows another list than the one a difference starts from.
+pub fn base_unknown() -> Failure {
+    refuse(
+        Code::FailedPrecondition,
+        "SECTION_BASE_UNKNOWN",
+        "it is the difference to a list that this device does not show here",
+    )
+}
+
 /// The whole section of a difference.
 ///
 /// # Errors
@@ -73,10 +87,6 @@ pub fn apply(
     difference: v1::SectionDifference,
 ) -> Result<v1::Section, Failure> {
     let mut section = difference.section.unwrap_or_default();
-    let refuse = |code: Code, reason: &str, problem: &str| -> Failure {
-        let said = format!("section software: {problem}: send it whole");
-        Failure::from(status(code, reason, said, &[("section", "software")]))
-    };
     let mismatch = |problem| {
         refuse(
             Code::InvalidArgument,
@@ -96,11 +106,7 @@ pub fn apply(
         false => None,
     };
     let Some(old) = old else {
-        return Err(refuse(
-            Code::FailedPrecondition,
-            "SECTION_BASE_UNKNOWN",
-            "it is the difference to a list that this device does not show here",
-        ));
+        return Err(base_unknown());
     };
     let old = item_list::split(&old, FIELD)
         .ok_or_else(|| mismatch("the list held cannot be taken apart"))?;

@@ -58,9 +58,15 @@ impl Bases {
     /// Holds a list, and lets go of those used longest ago.
     pub(super) fn keep(&self, digest: &str, list: &Arc<List>) {
         let texts = |one: &super::Program| {
-            one.facts.len() + one.name.len() + one.version.len() + one.publisher.len()
+            one.facts.len()
+                + one.name.len()
+                + one.version.len()
+                + one.publisher.len()
+                + one.source.len()
+                + one.architecture.len()
         };
-        let bytes = list.programs.iter().map(|one| texts(one) + OVERHEAD).sum();
+        let programs: usize = list.programs.iter().map(|one| texts(one) + OVERHEAD).sum();
+        let bytes = programs + list.shell.len();
         let mut held = self.lock();
         if bytes > MOST_BYTES || held.lists.iter().any(|one| one.digest == digest) {
             return;

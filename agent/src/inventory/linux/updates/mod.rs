@@ -24,6 +24,8 @@ const DNF_TIMERS: &[&str] = &[
     "dnf5-automatic.timer",
 ];
 
+const VERSION: u32 = 1;
+
 /// Makes the updates section.
 #[derive(Clone, Copy, Debug)]
 pub struct Updates;
@@ -34,7 +36,7 @@ impl Collector for Updates {
     }
 
     fn version(&self) -> u32 {
-        1
+        VERSION
     }
 
     fn collect(&self, source: &Source) -> Observation {

@@ -9,20 +9,26 @@ use v1::section_facts::Facts;
 
 use super::super::super::source::Stamp;
 use super::super::super::{Notes, Source};
-use super::apt;
+use super::{VERSION, apt};
 
 const KEY: &str = "pending-updates";
+/// What provenance says of an answer that was not worked out anew.
+const KEPT: &str = ", unchanged since an earlier inventory";
 /// A file touched so shortly before it was stamped may be touched again without a new time.
 const SETTLED_MS: i64 = 2_000;
-/// Counts with the readers of apt's files: an answer of other rules is none.
-const RULES: u32 = 1;
 
 /// As [`apt::pending`].
 pub fn pending(source: &Source, notes: &mut Notes) -> Vec<v1::PendingUpdate> {
     let stamped = stamp(source);
     let kept = stamped
         .as_ref()
-        .and_then(|(stamp, _)| recall(source, stamp));
+        .and_then(|(stamp, _)| recall(source, stamp))
+        .map(|(pending, unread, mut provenance)| {
+            for one in &mut provenance {
+                one.source.push_str(KEPT);
+            }
+            (pending, unread, provenance)
+        });
     let (pending, unread, provenance) = kept.unwrap_or_else(|| {
         let mut own = Notes::new(v1::SectionKind::Updates);
         let pending = apt::pending(source, &mut own);
@@ -45,7 +51,9 @@ fn stamp(source: &Source) -> Option<([u8; 32], bool)> {
         return None;
     }
     let mut digest = Sha256::new();
-    digest.update(RULES.to_be_bytes());
+    // An answer of another program's rules is none.
+    digest.update(env!("CARGO_PKG_VERSION"));
+    digest.update(VERSION.to_be_bytes());
     let mut newest = i64::MIN;
     let mut add = |path: &str, stamp: Stamp| {
         newest = newest.max(stamp.touched_ms());
