@@ -117,6 +117,10 @@ fn fill(db: &Db, store: &Store) {
             .unwrap();
     }
     programs(db);
+    if db.is_postgres() {
+        // As autovacuum leaves it: an index can answer alone where pages are known to be visible to all.
+        db.raw("VACUUM ANALYZE");
+    }
 }
 
 /// Program `40 n + v + 1` is version v of the n-th name. List `i` (1 to 4) is an image, whole; list `4 + d` is device d's.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use chasqui_base::fault_point;
@@ -19,8 +19,8 @@ use crate::{Statement, StoreError, Value};
 /// Times one closure is run before a conflict is told to the caller.
 const ATTEMPTS: u32 = 20;
 
-/// Attempts after which a closure waits for its turn among those that lost as often: against a hundred writers of one row,
-/// chance alone would not let it through in time.
+/// Attempts after which a closure waits until it is the only one that writes: against a hundred writers of one row, chance
+/// alone would not let it through in time.
 const ATTEMPTS_AT_ONCE: u32 = 4;
 
 /// Times a duplicate key is taken for a conflict: a concurrent transaction may have inserted what this one looked for.
@@ -138,8 +138,9 @@ pub(crate) struct Pool {
     config: Config,
     tls: super::tls::Tls,
     idle: Mutex<Vec<Tx>>,
-    /// Held, without a connection, by the one closure that has lost [`ATTEMPTS_AT_ONCE`] times: those that lost as often go one after another.
-    losers: Mutex<()>,
+    /// Shared by every attempt to write; held alone by the attempts of a closure that has lost [`ATTEMPTS_AT_ONCE`] times, so
+    /// that at this coordinator nothing is left to lose against.
+    turns: RwLock<()>,
     keep: usize,
     bases: Arc<Bases>,
     pub(crate) counters: Counters,
@@ -156,7 +157,7 @@ impl Pool {
             config,
             tls,
             idle: Mutex::new(Vec::new()),
-            losers: Mutex::new(()),
+            turns: RwLock::new(()),
             keep,
             bases: Arc::clone(bases),
             counters: Counters::default(),
@@ -179,14 +180,16 @@ impl Pool {
         work: &dyn Fn(&mut Tx) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut attempt = 1;
-        let mut turn = None;
         loop {
-            if attempt > ATTEMPTS_AT_ONCE && turn.is_none() {
-                turn = Some(self.losers.lock().unwrap_or_else(PoisonError::into_inner));
-            }
             count(&self.counters.closures);
-            let (tx, outcome) = self.run(isolation.begin(), work)?;
-            let (error, failure) = match self.finish(tx, outcome) {
+            let ended = if attempt > ATTEMPTS_AT_ONCE {
+                let _alone = self.turns.write().unwrap_or_else(PoisonError::into_inner);
+                self.attempt(isolation, work)?
+            } else {
+                let _among_others = self.turns.read().unwrap_or_else(PoisonError::into_inner);
+                self.attempt(isolation, work)?
+            };
+            let (error, failure) = match ended {
                 Ok(value) => {
                     count(&self.counters.commits);
                     return Ok(value);
@@ -207,6 +210,15 @@ impl Pool {
             std::thread::sleep(pause(attempt));
             attempt += 1;
         }
+    }
+
+    fn attempt<T, E: From<StoreError>>(
+        &self,
+        isolation: Isolation,
+        work: &dyn Fn(&mut Tx) -> Result<T, E>,
+    ) -> Result<Result<T, (E, Option<Failure>)>, E> {
+        let (tx, outcome) = self.run(isolation.begin(), work)?;
+        Ok(self.finish(tx, outcome))
     }
 
     /// Runs a closure in one snapshot.
