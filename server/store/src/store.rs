@@ -88,6 +88,9 @@ pub(crate) enum Address {
     },
 }
 
+/// What the driver takes when the address does not say after how much silence a connection is tried.
+const KEEPALIVES_IDLE_UNSAID: Duration = Duration::from_secs(2 * 60 * 60);
+
 impl Address {
     pub(crate) fn parse(url: &str) -> Result<Self, StoreError> {
         if let Some(path) = url.strip_prefix("sqlite:") {
@@ -111,6 +114,19 @@ impl Address {
             })?;
             if config.get_connect_timeout().is_none() {
                 config.connect_timeout(Duration::from_secs(10));
+            }
+            // A server that vanished without a word (a pulled cable, a stopped machine) is noticed in about half a minute.
+            if config.get_tcp_user_timeout().is_none() {
+                config.tcp_user_timeout(Duration::from_secs(30));
+            }
+            if config.get_keepalives_idle() == KEEPALIVES_IDLE_UNSAID {
+                config.keepalives_idle(Duration::from_secs(15));
+            }
+            if config.get_keepalives_interval().is_none() {
+                config.keepalives_interval(Duration::from_secs(5));
+            }
+            if config.get_keepalives_retries().is_none() {
+                config.keepalives_retries(3);
             }
             if config.get_application_name().is_none() {
                 config.application_name("chasqui");

@@ -9,7 +9,7 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ both_engines!(
     readers_do_not_wait_for_a_long_write,
     a_read_is_one_snapshot,
     conflicting_counters_lose_no_step,
+    quick_writers_do_not_starve_a_slow_one,
+    a_write_that_hangs_holds_up_none_but_itself,
+    a_write_that_hangs_after_losing_holds_up_none_for_long,
     wrong_parameters_and_columns_are_named,
     more_rows_than_wanted_is_an_error,
     constraints_are_told_apart,
@@ -292,6 +295,102 @@ fn conflicting_counters_lose_no_step(db: &Db) {
     if db.is_postgres() {
         assert!(store.stats().retries > 0, "{:?}", store.stats());
     }
+}
+
+fn quick_writers_do_not_starve_a_slow_one(db: &Db) {
+    let store = db.open();
+    store.write_blocking(|tx| set(tx, "n", "0")).unwrap();
+    let add = |tx: &mut Tx, pause_ms: u64| {
+        let n: i64 = get(tx, "n")?.unwrap().parse().unwrap();
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        set(tx, "n", &(n + 1).to_string())
+    };
+    let (done, quick) = (AtomicBool::new(false), AtomicU32::new(0));
+    let slow = std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    store.write_blocking(move |tx| add(tx, 0)).unwrap();
+                    quick.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        // Whenever it comes to its end, a quick one has changed what it read.
+        let slow = store.write_blocking(move |tx| add(tx, 50));
+        done.store(true, Ordering::Relaxed);
+        slow
+    });
+    slow.unwrap();
+    let n = store.read_blocking(|tx| get(tx, "n")).unwrap().unwrap();
+    assert_eq!(n, (quick.load(Ordering::Relaxed) + 1).to_string());
+}
+
+fn a_write_that_hangs_holds_up_none_but_itself(db: &Db) {
+    if !db.is_postgres() {
+        return; // SQLite has one writer: there is nobody beside it.
+    }
+    let store = db.open();
+    store.write_blocking(|tx| set(tx, "n", "0")).unwrap();
+    let (release, released) = mpsc::channel::<()>();
+    let (begun, has_begun) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let hanging = scope.spawn(|| {
+            let released = std::sync::Mutex::new(released);
+            store.write_blocking(move |tx| {
+                set(tx, "hanging", "1")?;
+                let _ = begun.send(());
+                let _ = released.lock().unwrap().recv();
+                Ok::<_, StoreError>(())
+            })
+        });
+        has_begun.recv().unwrap();
+        // One that loses each of its first attempts, and must get its turn while the other hangs.
+        let attempts = Arc::new(AtomicU32::new(0));
+        let (loser, other) = (Arc::clone(&attempts), store.clone());
+        store
+            .write_blocking(move |tx| {
+                let n: i64 = get(tx, "n")?.unwrap().parse().unwrap();
+                if loser.fetch_add(1, Ordering::Relaxed) < 4 {
+                    other.write_blocking(|tx| set(tx, "n", "7"))?;
+                }
+                set(tx, "n", &(n + 1).to_string())
+            })
+            .unwrap();
+        assert_eq!(attempts.load(Ordering::Relaxed), 5);
+        store.write_blocking(|tx| set(tx, "after", "1")).unwrap();
+        release.send(()).unwrap();
+        hanging.join().unwrap().unwrap();
+    });
+}
+
+fn a_write_that_hangs_after_losing_holds_up_none_for_long(db: &Db) {
+    if !db.is_postgres() {
+        return; // As above.
+    }
+    let store = db.open();
+    store.write_blocking(|tx| set(tx, "n", "0")).unwrap();
+    let (release, released) = mpsc::channel::<()>();
+    let (fifth, is_fifth) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let hanging = scope.spawn(|| {
+            let (attempts, released) = (AtomicU32::new(0), std::sync::Mutex::new(released));
+            let other = store.clone();
+            store.write_blocking(move |tx| {
+                let n: i64 = get(tx, "n")?.unwrap().parse().unwrap();
+                if attempts.fetch_add(1, Ordering::Relaxed) < 4 {
+                    other.write_blocking(|tx| set(tx, "n", "7"))?;
+                } else {
+                    let _ = fifth.send(());
+                    let _ = released.lock().unwrap().recv();
+                }
+                set(tx, "n", &(n + 1).to_string())
+            })
+        });
+        is_fifth.recv().unwrap();
+        store.write_blocking(|tx| set(tx, "beside", "1")).unwrap();
+        release.send(()).unwrap();
+        hanging.join().unwrap().unwrap();
+    });
 }
 
 fn wrong_parameters_and_columns_are_named(db: &Db) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use chasqui_base::fault_point;
@@ -19,9 +19,12 @@ use crate::{Statement, StoreError, Value};
 /// Times one closure is run before a conflict is told to the caller.
 const ATTEMPTS: u32 = 20;
 
-/// Attempts after which a closure waits until it is the only one that writes: against a hundred writers of one row, chance
-/// alone would not let it through in time.
+/// Attempts after which a closure lets no other begin beside it: against a hundred writers of one row, chance alone would
+/// not let it through in time.
 const ATTEMPTS_AT_ONCE: u32 = 4;
+
+/// Longest a write waits at the gate. A closure that closed the gate and then hangs holds up the others by no more than this.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Times a duplicate key is taken for a conflict: a concurrent transaction may have inserted what this one looked for.
 const DUPLICATE_ATTEMPTS: u32 = 2;
@@ -133,14 +136,55 @@ impl PgConn {
     }
 }
 
+/// Where the writes of one coordinator pass before they begin. A closure that has lost several times closes it: those already
+/// begun end without being waited for, and then nothing is left here to lose against.
+#[derive(Default)]
+struct Gate {
+    closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    /// Waits until the gate is open, at most [`PATIENCE`].
+    fn pass(&self) {
+        drop(self.wait());
+    }
+
+    /// Waits like [`Self::pass`], then closes the gate until the answer is dropped; `None` when another still holds it closed.
+    fn close(&self) -> Option<Closed<'_>> {
+        let mut closed = self.wait();
+        if *closed {
+            return None;
+        }
+        *closed = true;
+        Some(Closed(self))
+    }
+
+    fn wait(&self) -> std::sync::MutexGuard<'_, bool> {
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.opened
+            .wait_timeout_while(closed, PATIENCE, |closed| *closed)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+    }
+}
+
+/// A gate that is closed until this is dropped.
+struct Closed<'gate>(&'gate Gate);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        *self.0.closed.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.0.opened.notify_all();
+    }
+}
+
 /// Connections to one database. Closures run on the caller's thread, which must not be an async one.
 pub(crate) struct Pool {
     config: Config,
     tls: super::tls::Tls,
     idle: Mutex<Vec<Tx>>,
-    /// Shared by every attempt to write; held alone by the attempts of a closure that has lost [`ATTEMPTS_AT_ONCE`] times, so
-    /// that at this coordinator nothing is left to lose against.
-    turns: RwLock<()>,
+    gate: Gate,
     keep: usize,
     bases: Arc<Bases>,
     pub(crate) counters: Counters,
@@ -157,7 +201,7 @@ impl Pool {
             config,
             tls,
             idle: Mutex::new(Vec::new()),
-            turns: RwLock::new(()),
+            gate: Gate::default(),
             keep,
             bases: Arc::clone(bases),
             counters: Counters::default(),
@@ -180,16 +224,16 @@ impl Pool {
         work: &dyn Fn(&mut Tx) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut attempt = 1;
+        let mut closed = None;
         loop {
             count(&self.counters.closures);
-            let ended = if attempt > ATTEMPTS_AT_ONCE {
-                let _alone = self.turns.write().unwrap_or_else(PoisonError::into_inner);
-                self.attempt(isolation, work)?
-            } else {
-                let _among_others = self.turns.read().unwrap_or_else(PoisonError::into_inner);
-                self.attempt(isolation, work)?
-            };
-            let (error, failure) = match ended {
+            if attempt <= ATTEMPTS_AT_ONCE {
+                self.gate.pass();
+            } else if closed.is_none() {
+                closed = self.gate.close();
+            }
+            let (tx, outcome) = self.run(isolation.begin(), work)?;
+            let (error, failure) = match self.finish(tx, outcome) {
                 Ok(value) => {
                     count(&self.counters.commits);
                     return Ok(value);
@@ -210,15 +254,6 @@ impl Pool {
             std::thread::sleep(pause(attempt));
             attempt += 1;
         }
-    }
-
-    fn attempt<T, E: From<StoreError>>(
-        &self,
-        isolation: Isolation,
-        work: &dyn Fn(&mut Tx) -> Result<T, E>,
-    ) -> Result<Result<T, (E, Option<Failure>)>, E> {
-        let (tx, outcome) = self.run(isolation.begin(), work)?;
-        Ok(self.finish(tx, outcome))
     }
 
     /// Runs a closure in one snapshot.
