@@ -101,7 +101,7 @@ pub async fn offer(
     let device_id = device.id.to_string();
     let wanted = ctx
         .store
-        .write(move |tx| -> Result<_, Failure> {
+        .write_snapshot(move |tx| -> Result<_, Failure> {
             let current: BTreeMap<String, String> =
                 store::current(tx, &device_id)?.into_iter().collect();
             let (mut wanted, mut changed) = (Vec::new(), Vec::new());
@@ -193,7 +193,7 @@ pub async fn report(
         false => with_differences(ctx, &device_id, checked, differences, now_ms).await,
     };
     ctx.store
-        .write(move |tx| {
+        .write_snapshot(move |tx| {
             idempotent(tx, &key, |tx| {
                 let sections = sections.as_ref().map_err(Clone::clone)?;
                 store_sections(tx, (&device_id, &device_id), sections, &[], now_ms)?;
@@ -328,6 +328,7 @@ fn record(
     if changed.is_empty() && gone.is_empty() {
         return Ok(());
     }
+    store::hold(tx, device_id)?;
     let sections: Vec<_> = changed
         .iter()
         .map(|(kind, digest)| json!({"kind": kind, "digest": digest}))

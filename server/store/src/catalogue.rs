@@ -62,7 +62,8 @@ pub(crate) fn numbered(tx: &mut Tx) -> Result<Vec<(String, String)>, StoreError>
     })
 }
 
-/// Every table of the store but its migration history, each after the tables it refers to. Virtual tables (full-text
+/// Every table of the store but its migration history, each after the tables it refers to (one that refers to itself has to
+/// be checked at the commit). Virtual tables (full-text
 /// search) are made from others and are no data.
 ///
 /// # Errors
@@ -78,7 +79,7 @@ pub(crate) fn tables(tx: &mut Tx) -> Result<Vec<Table>, StoreError> {
         let (ready, waiting): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| {
             references
                 .iter()
-                .filter(|(child, _)| child == name)
+                .filter(|(child, parent)| child == name && parent != name)
                 .all(|(_, parent)| ordered.contains(parent))
         });
         if ready.is_empty() {

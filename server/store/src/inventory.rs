@@ -24,6 +24,17 @@ pub struct DeviceSection {
 }
 
 sql!(
+    HOLD,
+    "UPDATE devices SET updated_at_ms = updated_at_ms WHERE id = $1"
+);
+
+/// From here to the end of the transaction nobody else changes what this device shows: inventories are written in
+/// [`Store::write_snapshot`](crate::Store::write_snapshot), where two changes exclude each other only by rows they both write.
+pub fn hold(tx: &mut Tx, device_id: &str) -> Result<(), StoreError> {
+    tx.execute(&HOLD, params![device_id]).map(|_| ())
+}
+
+sql!(
     CURRENT,
     "SELECT kind, digest FROM device_sections WHERE device_id = $1 ORDER BY kind"
 );

@@ -24,7 +24,7 @@ const CLOSE_PERCENT: usize = 5;
 /// Fewer items are not worth a difference.
 const LEAST_ITEMS: usize = 20;
 /// Programs of one statement that finds them, and of one that adds them.
-const FOUND_AT_ONCE: usize = 64;
+const FOUND_AT_ONCE: usize = 256;
 const ADDED_AT_ONCE: usize = 16;
 
 /// SHA-256 of an encoded item.
@@ -119,6 +119,10 @@ sql!(
     INSERT_LIST,
     "INSERT INTO software_lists (digest, base_id, item_count, shell) VALUES ($1, $2, $3, $4) RETURNING id"
 );
+sql!(
+    HOLD_LIST,
+    "UPDATE software_lists SET item_count = item_count WHERE id = $1"
+);
 
 /// Stores the programs of a list of which the section has this digest. `near` is a list that is likely close (the one
 /// the device had before). Answers whether the section can be put together from the rows alone; if not, its bytes have
@@ -132,7 +136,9 @@ pub fn insert(
     list: &List,
     near: Option<&str>,
 ) -> Result<bool, StoreError> {
-    if find(tx, digest)?.is_some() {
+    if let Some((id, _)) = find(tx, digest)? {
+        // The sweep may be about to forget a list that nothing shows any more: one of both is then repeated.
+        tx.execute(&HOLD_LIST, params![id])?;
         return Ok(list.ordered);
     }
     let base = base_for(tx, list, near)?;
@@ -165,35 +171,18 @@ fn find(tx: &mut Tx, digest: &str) -> Result<Option<(i64, Option<i64>)>, StoreEr
 
 sql!(
     KNOWN,
-    "SELECT digest FROM programs WHERE digest IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-        $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
-        $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48,
-        $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64)"
+    "SELECT digest FROM programs WHERE digest IN ($1..$256)"
 );
 sql!(
     INSERT_PROGRAM,
     "INSERT INTO programs (digest, name, name_key, version, architecture, source, publisher, facts) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (digest) DO NOTHING"
+    VALUES ($1..$8) ON CONFLICT (digest) DO NOTHING"
 );
 sql!(
     INSERT_PROGRAMS,
     "INSERT INTO programs (digest, name, name_key, version, architecture, source, publisher, facts) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8),
-        ($9, $10, $11, $12, $13, $14, $15, $16),
-        ($17, $18, $19, $20, $21, $22, $23, $24),
-        ($25, $26, $27, $28, $29, $30, $31, $32),
-        ($33, $34, $35, $36, $37, $38, $39, $40),
-        ($41, $42, $43, $44, $45, $46, $47, $48),
-        ($49, $50, $51, $52, $53, $54, $55, $56),
-        ($57, $58, $59, $60, $61, $62, $63, $64),
-        ($65, $66, $67, $68, $69, $70, $71, $72),
-        ($73, $74, $75, $76, $77, $78, $79, $80),
-        ($81, $82, $83, $84, $85, $86, $87, $88),
-        ($89, $90, $91, $92, $93, $94, $95, $96),
-        ($97, $98, $99, $100, $101, $102, $103, $104),
-        ($105, $106, $107, $108, $109, $110, $111, $112),
-        ($113, $114, $115, $116, $117, $118, $119, $120),
-        ($121, $122, $123, $124, $125, $126, $127, $128) ON CONFLICT (digest) DO NOTHING"
+    VALUES ($1..$8), ($9..$16), ($17..$24), ($25..$32), ($33..$40), ($41..$48), ($49..$56), ($57..$64),
+        ($65..$72), ($73..$80), ($81..$88), ($89..$96), ($97..$104), ($105..$112), ($113..$120), ($121..$128) ON CONFLICT (digest) DO NOTHING"
 );
 
 /// Stores those of the programs that no list had yet.
@@ -238,10 +227,7 @@ fn insert_programs(tx: &mut Tx, list: &List, digests: &[ItemDigest]) -> Result<(
 sql!(
     INSERT_MEMBERS,
     "INSERT INTO software_list_programs (program_id, list_id, added) \
-    SELECT id, CAST($1 AS BIGINT), CAST($2 AS BIGINT) FROM programs WHERE digest IN ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-        $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34,
-        $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50,
-        $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64, $65, $66)"
+    SELECT id, CAST($1 AS BIGINT), CAST($2 AS BIGINT) FROM programs WHERE digest IN ($3..$258)"
 );
 
 fn insert_members(

@@ -24,6 +24,7 @@ pub struct Statement {
     line: u32,
     postgres: &'static str,
     sqlite: &'static str,
+    expanded: OnceLock<String>,
     numbered: OnceLock<String>,
 }
 
@@ -43,6 +44,7 @@ impl Statement {
             line,
             postgres,
             sqlite,
+            expanded: OnceLock::new(),
             numbered: OnceLock::new(),
         }
     }
@@ -66,18 +68,41 @@ impl Statement {
         self.line
     }
 
-    /// The text an engine gets. SQLite numbers `$name` parameters by first appearance, but `?1` by its number, so the
-    /// dollar signs are exchanged there and a parameter's number means the same on both.
+    /// The text an engine gets, with ranges of parameters (`$3..$66`) written out. SQLite numbers `$name` parameters by
+    /// first appearance, but `?1` by its number, so the dollar signs are exchanged there and a parameter's number means
+    /// the same on both.
     pub fn text(&self, engine: Engine) -> &str {
         match engine {
-            Engine::Postgres => self.postgres,
-            Engine::Sqlite => self.numbered.get_or_init(|| number(self.sqlite)),
+            Engine::Postgres => self.expanded.get_or_init(|| expand(self.postgres)),
+            Engine::Sqlite => self.numbered.get_or_init(|| number(&expand(self.sqlite))),
         }
     }
+}
 
-    pub(crate) fn postgres_text(&self) -> &'static str {
-        self.postgres
+/// Writes `$3..$5` out as `$3, $4, $5`; anything else stays as it is.
+fn expand(text: &str) -> String {
+    let mut parts = text.split("..$");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part
+            .find(|ch: char| !ch.is_ascii_digit())
+            .unwrap_or(part.len());
+        let (last, rest) = part.split_at(end);
+        let first = out.rsplit_once('$').map_or("", |(_, first)| first);
+        match (first.parse::<u32>(), last.parse::<u32>()) {
+            (Ok(first), Ok(last)) => {
+                for number in first.saturating_add(1)..=last {
+                    out.push_str(&format!(", ${number}"));
+                }
+            }
+            _ => {
+                out.push_str("..$");
+                out.push_str(last);
+            }
+        }
+        out.push_str(rest);
     }
+    out
 }
 
 fn number(text: &str) -> String {
@@ -141,5 +166,21 @@ mod tests {
             super::number("a = $12 AND b = '$' AND c=$1"),
             "a = ?12 AND b = '$' AND c=?1"
         );
+    }
+
+    #[test]
+    fn ranges_of_parameters_are_written_out() {
+        for (text, expanded) in [
+            (
+                "a IN ($3..$6) AND b = $1",
+                "a IN ($3, $4, $5, $6) AND b = $1",
+            ),
+            ("($1..$2), ($3..$4)", "($1, $2), ($3, $4)"),
+            ("$9..$11", "$9, $10, $11"),
+            ("a = $7", "a = $7"),
+            ("'..$1' || $1", "'..$1' || $1"),
+        ] {
+            assert_eq!(super::expand(text), expanded);
+        }
     }
 }

@@ -221,8 +221,8 @@ impl Store {
     }
 
     /// [`write`](Self::write) for bulk work that never decides by rows another writer may change at that moment (the
-    /// sealer, last-seen times): correctness must rest on UNIQUE keys and on the rows it updates itself. On PostgreSQL
-    /// it sees one snapshot and is not starved by the serializable writers around it; on SQLite it is `write`.
+    /// sealer, inventories): correctness must rest on keys and on the rows it updates itself. On PostgreSQL it sees one
+    /// snapshot and is not starved by the serializable writers around it; on SQLite it is `write`.
     ///
     /// # Errors
     /// As [`write`](Self::write).

@@ -1,6 +1,5 @@
 -- Programs stored once; a machine's list of them is whole or a difference to a whole one. The row in section_contents of a
--- list kept here has no facts of its own. base_id refers to software_lists; it is not declared, since tables that refer to
--- themselves could not be restored in one pass.
+-- list kept here has no facts of its own. base_id is checked at the commit, so that lists can be restored in any order.
 CREATE TABLE programs (
     id INTEGER NOT NULL PRIMARY KEY,
     digest TEXT NOT NULL UNIQUE,
@@ -17,7 +16,7 @@ CREATE INDEX programs_name ON programs (name_key, version);
 CREATE TABLE software_lists (
     id INTEGER NOT NULL PRIMARY KEY,
     digest TEXT NOT NULL UNIQUE,
-    base_id INTEGER,
+    base_id INTEGER REFERENCES software_lists (id) DEFERRABLE INITIALLY DEFERRED,
     item_count INTEGER NOT NULL,
     shell BLOB NOT NULL
 ) STRICT;

@@ -34,9 +34,7 @@ sql!(
         disk_failing, disk_used_percent, encrypted, os_installed_day, monitors, battery_percent, updates,
         security_updates, reboot, lists_day, antivirus_on, antivirus_day, firewall, programs, software_list,
         software_base, software_left_out)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46,
-        $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61)
+     VALUES ($1..$61)
      ON CONFLICT (device_id) DO UPDATE SET
         extractor = excluded.extractor, host_name = excluded.host_name, sections = excluded.sections,
         words = excluded.words, host_key = excluded.host_key, plate_key = excluded.plate_key,
@@ -76,10 +74,7 @@ sql!(
         s.disk_failing, s.disk_used_percent, s.encrypted, s.os_installed_day, s.monitors, s.battery_percent,
         s.updates, s.security_updates, s.reboot, s.lists_day, s.antivirus_on, s.antivirus_day, s.firewall, s.programs
      FROM device_search s JOIN devices d ON d.id = s.device_id LEFT JOIN device_volatile v ON v.device_id = s.device_id
-     WHERE s.ordinal IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-        $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
-        $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48,
-        $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64)"
+     WHERE s.ordinal IN ($1..$64)"
 );
 sql!(
     PLATE_KEY,

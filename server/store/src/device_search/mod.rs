@@ -405,7 +405,7 @@ pub fn page(
 fn rows(tx: &mut Tx, ordinals: &[i64]) -> Result<Vec<Found>, StoreError> {
     let mut found = Vec::with_capacity(ordinals.len());
     for batch in ordinals.chunks(BATCH) {
-        found.extend(tx.query(&columns::ROWS, &filled(batch), read)?);
+        found.extend(tx.query(&columns::ROWS, &filled(batch, BATCH), read)?);
     }
     found.sort_by(|a, b| {
         (&a.device.host_name, &a.device.id).cmp(&(&b.device.host_name, &b.device.id))
@@ -413,10 +413,10 @@ fn rows(tx: &mut Tx, ordinals: &[i64]) -> Result<Vec<Found>, StoreError> {
     Ok(found)
 }
 
-/// A batch's numbers, and below them numbers that no row has, up to the batch's length.
-fn filled(batch: &[i64]) -> Vec<Value> {
+/// A batch's numbers, and after them numbers that no row has, up to the statement's length.
+fn filled(batch: &[i64], size: usize) -> Vec<Value> {
     let mut values: Vec<Value> = batch.iter().map(|number| Value::Int(*number)).collect();
-    values.resize(BATCH, Value::Int(-1));
+    values.resize(size, Value::Int(-1));
     values
 }
 

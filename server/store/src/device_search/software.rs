@@ -11,6 +11,9 @@ use crate::{StoreError, Tx, Value, params, sql, text};
 
 /// Most programs (each version is one) that a name may mean.
 const MOST: usize = 20_000;
+/// Programs of one statement when a name means more than [`BATCH`]. A library in a hundred versions on five sources does; the
+/// short statement stays the usual one, since the planner thinks by the length.
+const MANY: usize = 512;
 
 // The names alone are looked at, each once, and then the versions of those that fit.
 sql!(
@@ -24,10 +27,14 @@ sql!(
     IN_WHOLE_LISTS,
     "SELECT m.list_id, COUNT(*) FROM software_list_programs m WHERE m.added = 1
         AND m.list_id IN (SELECT l.id FROM software_lists l WHERE l.base_id IS NULL)
-        AND m.program_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-        $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
-        $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48,
-        $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64)
+        AND m.program_id IN ($1..$64)
+     GROUP BY m.list_id"
+);
+sql!(
+    MANY_IN_WHOLE_LISTS,
+    "SELECT m.list_id, COUNT(*) FROM software_list_programs m WHERE m.added = 1
+        AND m.list_id IN (SELECT l.id FROM software_lists l WHERE l.base_id IS NULL)
+        AND m.program_id IN ($1..$512)
      GROUP BY m.list_id"
 );
 sql!(
@@ -44,10 +51,13 @@ sql!(
     OWN,
     "SELECT string_agg(CAST(s.ordinal AS TEXT), ',')
      FROM software_list_programs m CROSS JOIN device_search s
-     WHERE s.software_list = m.list_id AND m.added = $65 AND m.program_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-        $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
-        $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48,
-        $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64)"
+     WHERE s.software_list = m.list_id AND m.added = $65 AND m.program_id IN ($1..$64)"
+);
+sql!(
+    MANY_OWN,
+    "SELECT string_agg(CAST(s.ordinal AS TEXT), ',')
+     FROM software_list_programs m CROSS JOIN device_search s
+     WHERE s.software_list = m.list_id AND m.added = $513 AND m.program_id IN ($1..$512)"
 );
 
 /// Devices that have a wanted program.
@@ -69,8 +79,12 @@ pub(super) fn devices(tx: &mut Tx, wanted: &program::Wanted) -> Result<Set, Stor
     })?;
     programs.sort_unstable();
     let mut in_base: BTreeMap<i64, i64> = BTreeMap::new();
-    for batch in programs.chunks(BATCH) {
-        tx.each(&IN_WHOLE_LISTS, &filled(batch), |row| {
+    let (asked, size) = match programs.len() > BATCH {
+        true => (&MANY_IN_WHOLE_LISTS, MANY),
+        false => (&IN_WHOLE_LISTS, BATCH),
+    };
+    for batch in programs.chunks(size) {
+        tx.each(asked, &filled(batch, size), |row| {
             *in_base.entry(row.get(0)?).or_default() += row.get::<i64>(1)?;
             Ok(())
         })?;
@@ -92,7 +106,7 @@ pub(super) fn devices(tx: &mut Tx, wanted: &program::Wanted) -> Result<Set, Stor
         return Ok(found);
     }
     let mut left_out: HashMap<i64, i64> = HashMap::new();
-    for batch in programs.chunks(BATCH) {
+    for batch in programs.chunks(size) {
         own(tx, batch, true, |ordinal| found.insert(ordinal))?;
         if !doubtful.is_empty() {
             own(tx, batch, false, |ordinal| {
@@ -130,10 +144,16 @@ fn own(
     added: bool,
     mut found: impl FnMut(i64),
 ) -> Result<(), StoreError> {
-    let mut values = filled(batch);
+    let (asked, size) = match batch.len() > BATCH {
+        true => (&MANY_OWN, MANY),
+        false => (&OWN, BATCH),
+    };
+    let mut values = filled(batch, size);
     values.push(Value::from(added));
-    tx.each(&OWN, &values, |row| match row.get::<Option<String>>(0)? {
-        Some(numbers) => add(&numbers, &mut found),
-        None => Ok(()),
+    tx.each(asked, &values, |row| {
+        match row.get::<Option<String>>(0)? {
+            Some(numbers) => add(&numbers, &mut found),
+            None => Ok(()),
+        }
     })
 }

@@ -14,7 +14,7 @@ use postgres::{Client, Config};
 use super::writer::Counters;
 use crate::software::Bases;
 use crate::tx::{Conn, Failure, Trouble, Tx};
-use crate::{Statement, StoreError, Value};
+use crate::{Engine, Statement, StoreError, Value};
 
 /// Times one closure is run before a conflict is told to the caller.
 const ATTEMPTS: u32 = 20;
@@ -26,8 +26,9 @@ const ATTEMPTS_AT_ONCE: u32 = 4;
 /// Longest a write waits at the gate. A closure that closed the gate and then hangs holds up the others by no more than this.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Times a duplicate key is taken for a conflict: a concurrent transaction may have inserted what this one looked for.
-const DUPLICATE_ATTEMPTS: u32 = 2;
+/// Times a duplicate or a missing key is taken for a conflict: a concurrent transaction may have inserted what this one
+/// looked for, or deleted what it refers to.
+const KEY_ATTEMPTS: u32 = 3;
 
 /// Longest pause between two attempts, before jitter.
 const PAUSE_MS: u64 = 200;
@@ -43,12 +44,15 @@ pub(crate) enum Isolation {
 
 impl Isolation {
     fn begin(self) -> &'static str {
+        // A scan of a whole small table would put a lock on all of it and make every other serializable writer a conflict;
+        // and it is what the planner takes for long IN lists, of which most parameters are often filling.
         match self {
-            // A scan of a whole small table would put a lock on all of it and make every other writer a conflict.
             Self::Serializable => {
                 "BEGIN ISOLATION LEVEL SERIALIZABLE; SET LOCAL enable_seqscan = off"
             }
-            Self::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+            Self::Snapshot => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL enable_seqscan = off"
+            }
         }
     }
 }
@@ -68,7 +72,7 @@ impl PgConn {
     }
 
     fn prepare(&mut self, statement: &'static Statement) -> Result<postgres::Statement, Failure> {
-        let text = statement.postgres_text();
+        let text = statement.text(Engine::Postgres);
         if let Some(ready) = self.prepared.get(text) {
             return Ok(ready.clone());
         }
@@ -223,7 +227,7 @@ impl Pool {
         isolation: Isolation,
         work: &dyn Fn(&mut Tx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut attempt = 1;
+        let (mut attempt, mut about_keys) = (1, 0);
         let mut closed = None;
         loop {
             count(&self.counters.closures);
@@ -243,11 +247,13 @@ impl Pool {
             let Some(failure) = failure.filter(|failure| failure.retry) else {
                 return Err(error);
             };
-            let bound = match failure.error {
-                StoreError::Duplicate(_) => DUPLICATE_ATTEMPTS,
-                _ => ATTEMPTS,
-            };
-            if attempt >= bound {
+            if matches!(
+                failure.error,
+                StoreError::Duplicate(_) | StoreError::Constraint(_)
+            ) {
+                about_keys += 1;
+            }
+            if attempt >= ATTEMPTS || about_keys >= KEY_ATTEMPTS {
                 return Err(error);
             }
             count(&self.counters.retries);
@@ -503,6 +509,7 @@ pub(crate) fn failure(error: &postgres::Error, statement: Option<&Statement>) ->
             (StoreError::Conflict(detail), true)
         }
         _ if *code == SqlState::UNIQUE_VIOLATION => (StoreError::Duplicate(detail), true),
+        _ if *code == SqlState::FOREIGN_KEY_VIOLATION => (StoreError::Constraint(detail), true),
         _ if code.code().starts_with("23") => (StoreError::Constraint(detail), false),
         _ if *code == SqlState::DISK_FULL
             || code.code().starts_with("53") && *code != SqlState::TOO_MANY_CONNECTIONS =>
