@@ -141,7 +141,7 @@ fn may_mount() -> bool {
 fn what_only_one_of_both_sees_on_captured_machines_has_its_reason() {
     if !may_mount() {
         eprintln!(
-            "left out: the peer reads captured machines only where files may be put in place of others (as root)"
+            "SKIPPED: the peer reads captured machines only where files may be put in place of others (as root)"
         );
         return;
     }

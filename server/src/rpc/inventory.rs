@@ -28,7 +28,7 @@ use tonic::{Code, Request, Response, Status};
 use super::check;
 use crate::auth;
 use crate::context::Context;
-use crate::error::{Failure, not_found};
+use crate::error::{self, Failure, not_found};
 
 /// Most sections of one call.
 const MAX_SECTIONS: usize = 64;
@@ -185,7 +185,7 @@ pub async fn report(
         now_ms,
     )?;
     let differences = request.differences;
-    let checked = check_sections(request.sections, differences.len(), now_ms)?;
+    let checked = check_sections(request.sections, differences.len(), now_ms).await?;
     // What a difference gives is worked out before the write, which others wait for. A list is what its digest says; that
     // it is still the one shown is asked again in the write. A refusal is kept: the same report may have been taken before.
     let sections = match differences.is_empty() {
@@ -226,7 +226,8 @@ async fn with_differences(
         })
         .await?;
     for (base, section) in applied {
-        let mut section = check_section(section, now_ms)?;
+        let checking = move || check_section(section, now_ms);
+        let mut section = off_the_async_threads(checking).await?;
         section.base = Some(base);
         if checked.iter().any(|other| other.kind == section.kind) {
             let problem = format!("{} is sent twice", section.kind);
@@ -241,7 +242,7 @@ async fn with_differences(
 ///
 /// # Errors
 /// As [`report`].
-pub(crate) fn check_sections(
+pub(crate) async fn check_sections(
     sections: Vec<v1::Section>,
     besides: usize,
     now_ms: i64,
@@ -259,18 +260,30 @@ pub(crate) fn check_sections(
             "are over 16 MiB together: send them in several calls",
         ));
     }
-    let mut checked: Vec<Checked> = Vec::with_capacity(sections.len());
-    for section in sections {
-        let section = check_section(section, now_ms)?;
-        if checked.iter().any(|other| other.kind == section.kind) {
-            return Err(bad_field(
-                "sections",
-                format!("{} is sent twice", section.kind),
-            ));
+    let check_all = move || {
+        let mut checked: Vec<Checked> = Vec::with_capacity(sections.len());
+        for section in sections {
+            let section = check_section(section, now_ms)?;
+            if checked.iter().any(|other| other.kind == section.kind) {
+                return Err(bad_field(
+                    "sections",
+                    format!("{} is sent twice", section.kind),
+                ));
+            }
+            checked.push(section);
         }
-        checked.push(section);
-    }
-    Ok(checked)
+        Ok(checked)
+    };
+    off_the_async_threads(check_all).await
+}
+
+/// Digests of megabytes and thousands of programs take milliseconds that other calls need not wait for.
+async fn off_the_async_threads<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Status> + Send + 'static,
+) -> Result<T, Status> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|cause| error::internal("inventory", &cause))?
 }
 
 /// Stores what a device shows from now on, as `actor` reported it, and that it shows nothing more of the kinds `gone`.

@@ -82,7 +82,7 @@ pub async fn store(
         glpi::still(&inventory.content, volatile, before);
     }
     let host_name = host_name(&report.host_name, &external_id);
-    let sections = check_sections(report.sections, 0, now_ms)?;
+    let sections = check_sections(report.sections, 0, now_ms).await?;
     let volatile = report.volatile.map(|volatile| volatile.encode_to_vec());
     ctx.store
         .write(move |tx| {
