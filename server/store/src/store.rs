@@ -393,3 +393,40 @@ pub fn sqlite_path(url: &str) -> Option<&Path> {
     let path = url.strip_prefix("sqlite:")?;
     Some(Path::new(path.strip_prefix("//").unwrap_or(path)))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+
+    use std::time::Duration;
+
+    use super::Address;
+
+    /// Silence before a connection is tried, between tries, number of tries, and wait for what was sent.
+    fn patience(url: &str) -> (Duration, Option<Duration>, Option<u32>, Option<Duration>) {
+        let Ok(Address::Postgres { config, .. }) = Address::parse(url) else {
+            panic!("{url} is an address of PostgreSQL");
+        };
+        (
+            config.get_keepalives_idle(),
+            config.get_keepalives_interval(),
+            config.get_keepalives_retries(),
+            config.get_tcp_user_timeout().copied(),
+        )
+    }
+
+    #[test]
+    fn a_server_that_vanished_is_noticed_unless_the_address_says_when() {
+        let seconds = Duration::from_secs;
+        assert_eq!(
+            patience("postgresql://user@host/database"),
+            (seconds(15), Some(seconds(5)), Some(3), Some(seconds(30)))
+        );
+        assert_eq!(
+            patience(
+                "postgresql://user@host/database?keepalives_idle=60&keepalives_interval=7&keepalives_retries=9&tcp_user_timeout=8"
+            ),
+            (seconds(60), Some(seconds(7)), Some(9), Some(seconds(8)))
+        );
+    }
+}
