@@ -49,7 +49,6 @@ pub fn obtain(
             tracing::info!(told, present = presence.somebody(), "person told");
             notice(presence.somebody(), told)?
         }
-        Consent::Ask if !presence.somebody() => ConsentAnswer::NobodyPresent,
         Consent::Ask | Consent::AskAlways => {
             return Err(Refused::new(
                 "CONSENT_NOT_POSSIBLE",
@@ -65,6 +64,8 @@ pub fn obtain(
         device_fingerprint,
         answer,
         user: None,
+        by: None,
+        deferred: 0,
         shown,
         asked_at_ms: now_ms,
         answered_at_ms: now_ms,

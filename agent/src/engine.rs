@@ -22,7 +22,7 @@ use crate::action::runner::{self, Control, Ran};
 use crate::action::{self, Setting};
 use crate::agent::{Agent, Event, Running};
 use crate::consent;
-use crate::journal::{Accepted, Done, State};
+use crate::journal::{Accepted, Done, Started, State};
 use crate::outbox::Item;
 use crate::output::Output;
 use crate::policy::{Policy, Refused};
@@ -46,7 +46,7 @@ pub struct Engine {
 struct Answer {
     outcome: Outcome,
     refused: Option<Refused>,
-    started_at_ms: Option<i64>,
+    started: Option<Started>,
     steps: Vec<StepResult>,
     output: chasqui_trust::result::Output,
     check: Option<chasqui_trust::result::CheckResult>,
@@ -58,7 +58,7 @@ impl Answer {
         Self {
             outcome,
             refused,
-            started_at_ms: None,
+            started: None,
             steps: Vec::new(),
             output: chasqui_trust::result::Output::of(b"", false),
             check: None,
@@ -110,7 +110,7 @@ impl Engine {
                         })
                         .collect();
                     let answer = Answer {
-                        started_at_ms: entry.started_at_ms,
+                        started: entry.started,
                         steps,
                         output: chasqui_trust::result::Output::of(b"", true),
                         ..Answer::without_effect(Outcome::Unknown, None)
@@ -289,6 +289,15 @@ impl Engine {
                     action = definition.id,
                     "order accepted"
                 );
+                if order.break_glass {
+                    tracing::warn!(
+                        order_id = order.id,
+                        action = definition.id,
+                        requester = order.requester,
+                        ticket = order.ticket.number,
+                        "BREAK GLASS: an order under the emergency rule was accepted"
+                    );
+                }
                 self.agent.progress(&order.id, v1::ProgressState::Accepted);
                 self.agent.show_history();
                 let _ = self.queue.send(digest);
@@ -392,9 +401,11 @@ impl Engine {
                 None
             };
         }
-        let started_at_ms = clock::now_ms();
-        let started =
-            crate::lock(&self.agent.journal).start(&digest, started_at_ms, &self.agent.boot_id);
+        let begin = Started {
+            at_ms: clock::now_ms(),
+            boot_id: self.agent.boot_id.clone(),
+        };
+        let started = crate::lock(&self.agent.journal).start(&digest, begin.at_ms, &begin.boot_id);
         if let Err(error) = started {
             tracing::error!(order_id, %error, "journal not writable, order not begun");
             self.end_watch(&digest, &control);
@@ -417,13 +428,7 @@ impl Engine {
         guard.abort();
         let by_person = self.was_stopped(&digest);
         self.end_watch(&digest, &control);
-        Some(answer_of(
-            ran,
-            by_person,
-            started_at_ms,
-            &control.output,
-            consent,
-        ))
+        Some(answer_of(ran, by_person, begin, &control.output, consent))
     }
 
     /// After the agent was asked to stop, a running action gets its grace and is then ended.
@@ -633,12 +638,14 @@ impl Engine {
                     printable(&refused.text.en),
                 ),
             }),
-            started_at_ms: answer.started_at_ms.map(|at| at.max(0)),
+            started_at_ms: answer.started.as_ref().map(|begin| begin.at_ms.max(0)),
             finished_at_ms,
             steps: answer.steps,
             output: answer.output,
             check: answer.check,
             consent_digest: answer.consent.as_ref().map(Envelope::payload_digest),
+            undo: None,
+            started_boot_id: answer.started.map(|begin| begin.boot_id),
             boot_id: self.agent.boot_id.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             clock_offset_ms: *crate::lock(&self.agent.clock_offset_ms),
@@ -668,7 +675,7 @@ enum Verdict {
 fn answer_of(
     ran: Ran,
     by_person: bool,
-    started_at_ms: i64,
+    started: Started,
     output: &Output,
     consent: Option<Envelope>,
 ) -> Answer {
@@ -680,7 +687,7 @@ fn answer_of(
     Answer {
         outcome,
         refused: None,
-        started_at_ms: Some(started_at_ms),
+        started: Some(started),
         steps: ran.steps,
         output: output.summary(),
         check: ran.check,

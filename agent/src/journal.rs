@@ -91,6 +91,15 @@ pub enum State {
     Done,
 }
 
+/// The begin of an order's first step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// UTC milliseconds.
+    pub at_ms: i64,
+    /// Of the start of the machine in which it began.
+    pub boot_id: String,
+}
+
 /// One order, without its bundle and result.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -102,8 +111,8 @@ pub struct Entry {
     pub state: State,
     /// Absent when the file is damaged from its first line on.
     pub accepted: Option<Accepted>,
-    /// When it began, UTC milliseconds.
-    pub started_at_ms: Option<i64>,
+    /// When it began; absent when nothing did, or when a damaged file does not tell.
+    pub started: Option<Started>,
     /// When the result was known, UTC milliseconds.
     pub done_at_ms: Option<i64>,
     /// As in [`Done::outcome`].
@@ -229,7 +238,7 @@ impl Journal {
                     bundle: String::new(),
                     ..accepted
                 }),
-                started_at_ms: None,
+                started: None,
                 done_at_ms: None,
                 outcome: None,
                 explanation: Text::default(),
@@ -251,7 +260,10 @@ impl Journal {
         append(&path, &record, Sync::Yes, RESERVE)?;
         if let Some(entry) = self.entries.get_mut(digest) {
             entry.state = State::Started;
-            entry.started_at_ms = Some(at_ms);
+            entry.started = Some(Started {
+                at_ms,
+                boot_id: boot_id.to_owned(),
+            });
         }
         fault_point!("agent.journal.started");
         Ok(())
@@ -405,7 +417,7 @@ fn summarise(order_id: String, digest: Digest, read: &Read) -> Entry {
             State::Accepted
         },
         accepted: None,
-        started_at_ms: None,
+        started: None,
         done_at_ms: None,
         outcome: None,
         explanation: Text::default(),
@@ -419,9 +431,12 @@ fn summarise(order_id: String, digest: Digest, read: &Read) -> Entry {
                     ..accepted.clone()
                 });
             }
-            Record::Started { at_ms, .. } => {
+            Record::Started { at_ms, boot_id } => {
                 entry.state = State::Started;
-                entry.started_at_ms = Some(*at_ms);
+                entry.started = Some(Started {
+                    at_ms: *at_ms,
+                    boot_id: boot_id.clone(),
+                });
             }
             Record::Step { .. } => {}
             Record::Done(done) => {

@@ -218,7 +218,7 @@ pub fn history_of(journal: &Journal) -> Vec<HistoryItem> {
                 requester: text(|accepted| &accepted.requester),
                 reason: text(|accepted| &accepted.reason),
                 accepted_at_ms: accepted.map_or(0, |accepted| accepted.at_ms),
-                started_at_ms: entry.started_at_ms,
+                started_at_ms: entry.started.as_ref().map(|begin| begin.at_ms),
                 done_at_ms: entry.done_at_ms,
                 state: match entry.state {
                     State::Accepted => "accepted".to_owned(),

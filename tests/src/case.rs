@@ -168,7 +168,7 @@ impl World {
         )?;
         let marker = Marker::new()?;
         options.definitions = crate::fleet::shipped_definitions()?;
-        options.definitions.extend(marker.definitions()?);
+        options.definitions.extend(marker.definitions());
         // Agents come back at once, however often they lose their coordinator.
         for (name, value) in [("RECONNECT_CAP_SECONDS", "1"), ("SWEEP_SECONDS", "1")] {
             let name = format!("CHASQUI_SERVER_DEVICES_{name}");

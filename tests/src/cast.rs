@@ -11,7 +11,7 @@ use chasqui_trust::dsse::Envelope;
 use chasqui_trust::key::SigningKey;
 use chasqui_trust::merkle;
 use chasqui_trust::order::{
-    DefinitionRef, Leaf, Order, Parameter, ParameterValue, Targets, TicketRef, leaf_hashes,
+    DefinitionRef, Leaf, Order, Parameter, ParameterValue, Start, Targets, TicketRef, leaf_hashes,
 };
 use chasqui_trust::people::{Custody, Duty, People, Person, PersonKey};
 use chasqui_trust::root::{Coordinator, Role, Root, Threshold};
@@ -143,6 +143,11 @@ impl Cast {
                     approvals: 2,
                 },
             ],
+            break_glass: Some(Threshold {
+                max_risk: 3,
+                max_targets: 10,
+                approvals: 1,
+            }),
         };
         let technician = actor(technician, "tecnico", 10);
         let lead = actor(lead, "lider", 11);
@@ -273,6 +278,8 @@ impl Cast {
             min_people_version: self.people.version,
             min_catalogue_version: self.catalogue.version,
             consent: definition.consent,
+            start: Start::Now,
+            break_glass: false,
             targets: Targets::of(leaves)?,
         })
     }

@@ -5,9 +5,13 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use chasqui_trust::definition::Definition;
-use serde_json::json;
+use anyhow::Result;
+use chasqui_trust::Text;
+use chasqui_trust::definition::{
+    Arg, ArgValue, Check, Consent, Definition, EvidenceSpec, FactKind, NamedArg, Run, Step,
+    WhenAbsent,
+};
+use chasqui_trust::order::ParameterValue;
 
 /// The action's id.
 pub const MARK: &str = "prueba.marca";
@@ -43,36 +47,26 @@ impl Marker {
     }
 
     /// Both actions.
-    ///
-    /// # Errors
-    /// When a definition is none any more.
-    pub fn definitions(&self) -> Result<Vec<Definition>> {
-        Ok(vec![
-            self.definition(MARK, false)?,
-            self.definition(HELD, true)?,
-        ])
+    pub fn definitions(&self) -> Vec<Definition> {
+        vec![self.definition(MARK, false), self.definition(HELD, true)]
     }
 
-    fn definition(&self, id: &str, held: bool) -> Result<Definition> {
+    fn definition(&self, id: &str, held: bool) -> Definition {
         let dd = Path::new("/usr/bin/dd");
         let dd = if dd.is_file() {
             dd
         } else {
             Path::new("/bin/dd")
         };
-        let text = |es: &str, en: &str| json!({"es": es, "en": en});
-        let literal = |text: String| json!({"literal": text});
-        let step = |id: &str, args: Vec<String>| {
-            json!({
-                "id": id,
-                "title": text("Dejar una línea", "Leave a line"),
-                "run": {"program": {
-                    "path": dd.display().to_string(),
-                    "args": args.into_iter().map(literal).collect::<Vec<_>>(),
-                    "success_codes": [0],
-                    "script_digest": null,
-                }},
-            })
+        let step = |id: &str, args: Vec<String>| Step {
+            id: id.to_owned(),
+            title: Text::new("Dejar una línea", "Leave a line"),
+            run: Run::Program {
+                path: dd.display().to_string(),
+                args: args.into_iter().map(Arg::Literal).collect(),
+                success_codes: vec![0],
+                script_digest: None,
+            },
         };
         let append = |name: &str| {
             vec![
@@ -93,31 +87,46 @@ impl Marker {
             steps.push(step("gate", wait));
         }
         steps.push(step("second", append("second")));
-        let definition = json!({
-            "critical": [],
-            "id": id,
-            "version": 1,
-            "title": text("Dejar una marca", "Leave a mark"),
-            "summary": text("Añade una línea a dos archivos.", "Appends a line to two files."),
-            "platforms": ["linux"],
-            "risk": 2,
-            "consent": "none",
-            "parameters": [],
-            "time_limit_ms": 600_000,
-            "check_time_limit_ms": 10_000,
-            "steps": steps,
-            "check": {
-                "summary": text("El segundo archivo cambió.", "The second file changed."),
-                "run": {"builtin": {"name": "file.renewed", "args": [
-                    {"name": "path", "value": {"literal": {"text": self.path("second").display().to_string()}}},
-                    {"name": "begins_with", "value": {"literal": {"list": ["ran"]}}},
-                ]}},
+        let literal = |name: &str, value| NamedArg {
+            name: name.to_owned(),
+            value: ArgValue::Literal(value),
+        };
+        Definition {
+            title: Text::new("Dejar una marca", "Leave a mark"),
+            summary: Text::new(
+                "Añade una línea a dos archivos.",
+                "Appends a line to two files.",
+            ),
+            plan: Text::new("Añadirá dos líneas.", "Will append two lines."),
+            if_it_fails: Text::new("Falta una línea.", "A line is missing."),
+            risk: 2,
+            consent: Consent::None,
+            when_absent: WhenAbsent::Proceed,
+            approvals: 0,
+            time_limit_ms: 600_000,
+            check_time_limit_ms: 10_000,
+            steps,
+            check: Check {
+                summary: Text::new("El segundo archivo cambió.", "The second file changed."),
+                run: Run::Builtin {
+                    name: "file.renewed".to_owned(),
+                    args: vec![
+                        literal(
+                            "path",
+                            ParameterValue::Text(self.path("second").display().to_string()),
+                        ),
+                        literal("begins_with", ParameterValue::List(vec!["ran".to_owned()])),
+                    ],
+                },
             },
-            "evidence": [
-                {"fact": "size", "title": text("Tamaño", "Size"), "unit": "bytes"},
-            ],
-        });
-        serde_json::from_value(definition).context("the marker's definition")
+            evidence: vec![EvidenceSpec {
+                fact: "size".to_owned(),
+                title: Text::new("Tamaño", "Size"),
+                unit: "bytes".to_owned(),
+                kind: FactKind::Number,
+            }],
+            ..Definition::draft(id)
+        }
     }
 
     /// How many lines each step has left since the last [`Marker::clear`].

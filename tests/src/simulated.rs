@@ -283,6 +283,8 @@ impl Simulated {
                 explanation: Text::new("comprobado", "checked"),
             }),
             consent_digest: None,
+            undo: None,
+            started_boot_id: began.then(|| "boot-1".to_owned()),
             boot_id: "boot-1".to_owned(),
             agent_version: "0.1.0".to_owned(),
             clock_offset_ms: None,

@@ -24,7 +24,7 @@ use chasqui_trust::{Digest, Document, SigningKey};
 use rusqlite::params;
 
 const ACTION: &str = "disk.clean.temp";
-/// The same action, published with a risk that needs two approvals.
+/// The same action, published as one that needs two approvals.
 const STRICT: &str = "disk.clean.temp.strict";
 const LEAD: &str = "lider";
 
@@ -387,7 +387,7 @@ impl World {
             .unwrap()
             .clone();
         strict.id = STRICT.to_owned();
-        strict.risk = 3;
+        strict.approvals = 2;
         definitions.push(strict);
         let mut fleet = TestFleet::start_with(Options {
             definitions,

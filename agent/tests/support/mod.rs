@@ -18,7 +18,7 @@ use chasqui_proto::v1::link_service_server::{LinkService, LinkServiceServer};
 use chasqui_proto::v1::server_message::Message as FromServer;
 use chasqui_proto::v1::{self, agent_message};
 use chasqui_trust::definition::*;
-use chasqui_trust::order::{DefinitionRef, Parameter, TicketRef};
+use chasqui_trust::order::{DefinitionRef, Parameter, Start, TicketRef};
 use chasqui_trust::people::{Custody, Duty, Person, PersonKey};
 use chasqui_trust::root::{Coordinator as RootCoordinator, Role, Threshold};
 use chasqui_trust::{
@@ -156,6 +156,7 @@ impl Organisation {
                 max_targets: 100,
                 approvals: 1,
             }],
+            break_glass: None,
         };
         Self {
             root: sign(&root, &[&root_key]).unwrap(),
@@ -268,6 +269,8 @@ impl Organisation {
             min_people_version: 1,
             min_catalogue_version: 1,
             consent: definition.consent,
+            start: Start::Now,
+            break_glass: false,
             targets: chasqui_trust::order::Targets::of(std::slice::from_ref(&leaf)).unwrap(),
         };
         let order = sign(&order, &[&self.requester_key]).unwrap();
@@ -297,16 +300,14 @@ impl Organisation {
 pub fn definition(id: &str, run: Run, check: Run) -> Definition {
     let text = |words: &str| Text::same(words);
     Definition {
-        critical: vec![],
-        id: id.into(),
-        version: 1,
         title: text("Una acción"),
         summary: text("Hace algo"),
-        platforms: vec![Platform::Linux],
+        plan: text("Hará algo"),
+        if_it_fails: text("Queda como estaba"),
         risk: 1,
         consent: Consent::Notify,
-        parameters: vec![],
-        time_limit_ms: 60_000,
+        when_absent: WhenAbsent::Proceed,
+        approvals: 0,
         check_time_limit_ms: 10_000,
         steps: vec![Step {
             id: "step".into(),
@@ -317,7 +318,13 @@ pub fn definition(id: &str, run: Run, check: Run) -> Definition {
             summary: text("Se comprueba"),
             run: check,
         },
-        evidence: vec![],
+        evidence: vec![EvidenceSpec {
+            fact: "exit_code".into(),
+            title: text("Código"),
+            unit: String::new(),
+            kind: FactKind::Number,
+        }],
+        ..Definition::draft(id)
     }
 }
 

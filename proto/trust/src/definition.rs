@@ -9,9 +9,11 @@ use crate::digest::Digest;
 use crate::order::{Parameter, ParameterValue};
 use crate::text::{Text, check_identifier, check_line, check_optional_line, check_text};
 
+mod conditions;
 mod grammar;
 mod program;
 
+pub use conditions::{Interruption, Limits, Lock, Precondition, Priority, StopPolicy, Undo};
 pub use grammar::{CharClass, GrammarError};
 pub use program::is_interpreter;
 
@@ -22,7 +24,7 @@ pub const MAX_TIME_LIMIT_MS: i64 = 24 * 60 * 60 * 1000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
-    /// Extension fields a verifier must know. Preconditions, locks and undo will come as such fields.
+    /// Extension fields a verifier must know.
     pub critical: Vec<String>,
     /// For example `dns.flush`.
     pub id: String,
@@ -32,6 +34,10 @@ pub struct Definition {
     pub title: Text,
     /// What it does to the machine and what the person there will notice.
     pub summary: Text,
+    /// What will happen, for the ticket and whoever approves, before it does; `{name}` stands for a parameter's value.
+    pub plan: Text,
+    /// What is left when it goes wrong and what to do then; `{name}` as in `plan`.
+    pub if_it_fails: Text,
     /// Where it can run.
     pub platforms: Vec<Platform>,
     /// 0 read-only, 1 harmless, 2 short interruption, 3 loss of unsaved work or network, 4 destructive or security
@@ -39,8 +45,22 @@ pub struct Definition {
     pub risk: u8,
     /// What the person at the workstation is asked at least.
     pub consent: Consent,
+    /// What happens when nobody is there, or the screen is locked, to be told or asked.
+    pub when_absent: WhenAbsent,
+    /// At least this many approvals, whatever the root asks for.
+    pub approvals: u32,
     /// What the requester fills in.
     pub parameters: Vec<ParameterSpec>,
+    /// All must hold before the first step.
+    pub preconditions: Vec<Precondition>,
+    /// What no other order may work on meanwhile.
+    pub locks: Vec<Lock>,
+    /// What the steps take away for a while.
+    pub interrupts: Vec<Interruption>,
+    /// Bounds on its programs.
+    pub limits: Limits,
+    /// How a running step ends early.
+    pub stop: StopPolicy,
     /// All steps together, milliseconds.
     pub time_limit_ms: i64,
     /// The check afterwards, milliseconds.
@@ -49,7 +69,9 @@ pub struct Definition {
     pub steps: Vec<Step>,
     /// Holds or does not hold afterwards: that alone is success.
     pub check: Check,
-    /// Facts kept with the result.
+    /// How the effects are taken back, where they can be.
+    pub undo: Option<Undo>,
+    /// Facts kept with the result, and of which kind: no other fact leaves the machine.
     pub evidence: Vec<EvidenceSpec>,
 }
 
@@ -71,10 +93,22 @@ pub enum Consent {
     None,
     /// Told.
     Notify,
-    /// Asked when somebody is there; no answer means no.
+    /// Asked, in the session on the seat or on a terminal; only a yes is a yes.
     Ask,
-    /// Asked always; nobody there means no.
+    /// Asked in the session on the seat alone: what touches what the person sees or types.
     AskAlways,
+}
+
+/// What happens when nobody can be told or asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenAbsent {
+    /// It runs: only where nobody had to be asked.
+    Proceed,
+    /// It waits for somebody, within the order's validity.
+    Wait,
+    /// It is refused.
+    Refuse,
 }
 
 /// A parameter and its grammar.
@@ -123,6 +157,27 @@ pub enum ParameterKind {
         /// Which characters.
         class: CharClass,
     },
+    /// Something that the machine itself has: the agent looks whether it is there.
+    Inventory {
+        /// What kind of thing.
+        of: InventoryKind,
+    },
+}
+
+/// What a parameter may name on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InventoryKind {
+    /// A service: a systemd unit.
+    Service,
+    /// An installed package.
+    Package,
+    /// A printer queue.
+    Printer,
+    /// A disk, by kernel name.
+    Disk,
+    /// A network interface.
+    Interface,
 }
 
 /// One step.
@@ -213,9 +268,109 @@ pub struct EvidenceSpec {
     pub title: Text,
     /// For example `bytes`; empty for none.
     pub unit: String,
+    /// What its values are.
+    pub kind: FactKind,
+}
+
+/// What a fact's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FactKind {
+    /// Decimal digits with an optional sign and fraction.
+    Number,
+    /// `true` or `false`.
+    Flag,
+    /// A line.
+    Text,
+    /// UTC milliseconds, decimal.
+    Time,
+    /// 64 hexadecimal digits.
+    Digest,
+}
+
+impl FactKind {
+    /// True if this value is of the kind.
+    pub fn admits(self, value: &str) -> bool {
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        match self {
+            Self::Number => {
+                let (whole, fraction) = match value.split_once('.') {
+                    Some((whole, fraction)) => (whole, Some(fraction)),
+                    None => (value, None),
+                };
+                digits(whole.strip_prefix('-').unwrap_or(whole)) && fraction.is_none_or(digits)
+            }
+            Self::Flag => matches!(value, "true" | "false"),
+            Self::Text => !value.chars().any(crate::text::is_deceptive),
+            Self::Time => digits(value),
+            Self::Digest => value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit()),
+        }
+    }
 }
 
 impl Definition {
+    /// A definition with nothing in it but a name and the safe choice everywhere, to begin from. It is not valid yet: it
+    /// has no step and no words.
+    pub fn draft(id: &str) -> Self {
+        Self {
+            critical: Vec::new(),
+            id: id.to_owned(),
+            version: 1,
+            title: Text::default(),
+            summary: Text::default(),
+            plan: Text::default(),
+            if_it_fails: Text::default(),
+            platforms: vec![Platform::Linux],
+            risk: 4,
+            consent: Consent::Ask,
+            when_absent: WhenAbsent::Refuse,
+            approvals: 1,
+            parameters: Vec::new(),
+            preconditions: Vec::new(),
+            locks: Vec::new(),
+            interrupts: Vec::new(),
+            limits: Limits::default(),
+            stop: StopPolicy::EndTree { grace_ms: 5_000 },
+            time_limit_ms: 60_000,
+            check_time_limit_ms: 30_000,
+            steps: Vec::new(),
+            check: Check {
+                summary: Text::default(),
+                run: Run::Builtin {
+                    name: String::new(),
+                    args: Vec::new(),
+                },
+            },
+            undo: None,
+            evidence: Vec::new(),
+        }
+    }
+
+    /// What will happen, with these parameters.
+    pub fn plan_of(&self, parameters: &[Parameter]) -> Text {
+        self.filled(&self.plan, parameters)
+    }
+
+    /// What is left when it goes wrong, with these parameters.
+    pub fn failure_of(&self, parameters: &[Parameter]) -> Text {
+        self.filled(&self.if_it_fails, parameters)
+    }
+
+    fn filled(&self, text: &Text, parameters: &[Parameter]) -> Text {
+        Text::new(
+            conditions::fill(&text.es, parameters),
+            conditions::fill(&text.en, parameters),
+        )
+    }
+
+    /// The keys of its locks with these parameters, sorted and each once.
+    pub fn lock_keys(&self, parameters: &[Parameter]) -> Vec<String> {
+        let mut keys: Vec<String> = self.locks.iter().map(|l| l.key(parameters)).collect();
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+
     /// True if it can run there.
     pub fn runs_on(&self, platform: Platform) -> bool {
         self.platforms.contains(&platform)
@@ -290,6 +445,12 @@ impl Document for Definition {
         if self.risk > 4 {
             return bad("risk", "is 0 to 4");
         }
+        if self.consent >= Consent::Ask && self.when_absent == WhenAbsent::Proceed {
+            return bad(
+                "when_absent",
+                "is wait or refuse where somebody must be asked",
+            );
+        }
         check_distinct(
             Self::NAME,
             "parameters",
@@ -302,6 +463,7 @@ impl Document for Definition {
             check_text(Self::NAME, "parameters.title", &spec.title, 200)?;
             grammar::check_kind(&spec.name, &spec.kind)?;
         }
+        conditions::check(self)?;
         if self.time_limit_ms <= 0 || self.time_limit_ms > MAX_TIME_LIMIT_MS {
             return bad("time_limit_ms", "is 1 to 86400000");
         }
@@ -311,13 +473,9 @@ impl Document for Definition {
         if self.steps.is_empty() {
             return bad("steps", "is empty");
         }
-        check_distinct(Self::NAME, "steps", &self.steps, 32, |s: &Step| {
-            s.id.as_str()
-        })?;
-        for step in &self.steps {
-            check_identifier(Self::NAME, "steps.id", &step.id, 64)?;
-            check_text(Self::NAME, "steps.title", &step.title, 200)?;
-            self.check_run(&format!("steps.{}", step.id), &step.run)?;
+        self.check_steps("steps", &self.steps)?;
+        if let Some(undo) = &self.undo {
+            self.check_steps("undo.steps", &undo.steps)?;
         }
         check_text(Self::NAME, "check.summary", &self.check.summary, 2000)?;
         self.check_run("check", &self.check.run)?;
@@ -338,6 +496,16 @@ impl Document for Definition {
 }
 
 impl Definition {
+    fn check_steps(&self, field: &str, steps: &[Step]) -> Result<(), FormatError> {
+        check_distinct(Self::NAME, field, steps, 32, |s: &Step| s.id.as_str())?;
+        for step in steps {
+            check_identifier(Self::NAME, &format!("{field}.id"), &step.id, 64)?;
+            check_text(Self::NAME, &format!("{field}.title"), &step.title, 200)?;
+            self.check_run(&format!("{field}.{}", step.id), &step.run)?;
+        }
+        Ok(())
+    }
+
     fn check_run(&self, field: &str, run: &Run) -> Result<(), FormatError> {
         let bad = |why: String| Err(FormatError::invalid(Self::NAME, field, why));
         let unknown = |name: &str| !self.parameters.iter().any(|p| p.name == name);

@@ -50,8 +50,22 @@ pub struct Order {
     pub min_catalogue_version: u64,
     /// At least what the definition asks for.
     pub consent: Consent,
+    /// When the machine begins, within the validity.
+    pub start: Start,
+    /// An emergency: the root's break-glass row applies instead of its thresholds, and everybody hears of it.
+    pub break_glass: bool,
     /// The machines.
     pub targets: Targets,
+}
+
+/// When the machine begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// At once.
+    Now,
+    /// After its next start.
+    NextBoot,
 }
 
 /// A definition by digest.

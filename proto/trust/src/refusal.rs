@@ -91,6 +91,11 @@ pub enum Refusal {
         /// Its version.
         version: u32,
     },
+    /// One publisher alone signed the catalogue, and the definition's risk needs two.
+    DefinitionPublishers {
+        /// The definition's risk.
+        risk: u8,
+    },
     /// The definition does not run on this system.
     PlatformUnsupported,
     /// Parameters are not those defined, or outside their grammar.
@@ -120,6 +125,13 @@ pub enum Refusal {
     },
     /// The root allows no order of this risk on so many machines.
     NoThresholdFits {
+        /// The definition's risk.
+        risk: u8,
+        /// The order's targets.
+        targets: u32,
+    },
+    /// The root allows no emergency order of this risk on so many machines.
+    BreakGlassNotAllowed {
         /// The definition's risk.
         risk: u8,
         /// The order's targets.
@@ -187,6 +199,7 @@ impl Refusal {
             Self::DefinitionDigest => "DEFINITION_DIGEST",
             Self::DefinitionMismatch => "DEFINITION_MISMATCH",
             Self::DefinitionNotInCatalogue { .. } => "DEFINITION_NOT_IN_CATALOGUE",
+            Self::DefinitionPublishers { .. } => "DEFINITION_PUBLISHERS",
             Self::PlatformUnsupported => "PLATFORM_UNSUPPORTED",
             Self::ParameterInvalid(_) => "PARAMETER_INVALID",
             Self::ConsentTooWeak => "CONSENT_TOO_WEAK",
@@ -197,6 +210,7 @@ impl Refusal {
             Self::LeafProofInvalid => "ORDER_LEAF_PROOF_INVALID",
             Self::WaveNotYet { .. } => "ORDER_WAVE_NOT_YET",
             Self::NoThresholdFits { .. } => "ORDER_NO_THRESHOLD_FITS",
+            Self::BreakGlassNotAllowed { .. } => "BREAK_GLASS_NOT_ALLOWED",
             Self::StatementOtherOrder => "STATEMENT_OTHER_ORDER",
             Self::StatementOrgMismatch => "STATEMENT_ORG_MISMATCH",
             Self::StatementSignatureInvalid => "STATEMENT_SIGNATURE_INVALID",
@@ -313,6 +327,10 @@ impl Refusal {
                 format!("el catálogo no tiene {id} versión {version} con este contenido; use una definición publicada"),
                 format!("the catalogue does not have {id} version {version} with this content; use a published definition"),
             ),
+            Self::DefinitionPublishers { risk } => (
+                format!("una acción de riesgo {risk} exige que dos publicadores firmen el catálogo y este lo firmó uno; fírmelo también otro"),
+                format!("an action of risk {risk} needs a catalogue signed by two publishers and one signed this one; let another sign it too"),
+            ),
             Self::PlatformUnsupported => (
                 "la acción no es para este sistema operativo; escoja otra".into(),
                 "the action is not for this operating system; choose another".into(),
@@ -351,6 +369,10 @@ impl Refusal {
             Self::WaveNotYet { not_before_ms } => (
                 format!("el turno de este equipo empieza en {}; espere", utc(*not_before_ms)),
                 format!("this machine's wave begins at {}; wait", utc(*not_before_ms)),
+            ),
+            Self::BreakGlassNotAllowed { risk, targets } => (
+                format!("la raíz no permite órdenes de emergencia de riesgo {risk} en {targets} equipos; pídala con sus aprobaciones"),
+                format!("the root allows no emergency order of risk {risk} on {targets} machines; request it with its approvals"),
             ),
             Self::NoThresholdFits { risk, targets } => (
                 format!("la raíz no permite riesgo {risk} en {targets} equipos; divida la orden o cambie la raíz"),

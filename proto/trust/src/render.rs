@@ -4,9 +4,11 @@
 use std::fmt::Write as _;
 
 use crate::canonical::{Document as _, FormatError};
-use crate::definition::{Arg, Consent, Definition, Run, resolve_args};
+use crate::definition::{
+    Arg, Consent, Definition, Interruption, Precondition, Run, StopPolicy, WhenAbsent, resolve_args,
+};
 use crate::digest::Digest;
-use crate::order::{Leaf, Order, Targets};
+use crate::order::{Leaf, Order, Start, Targets};
 use crate::people::People;
 use crate::text::{Text, neutralise};
 use crate::verify::Authorised;
@@ -61,7 +63,7 @@ pub fn describe_for_person(authorised: &Authorised) -> Text {
     let mut es = format!(
         "{}\n{}\nSolicita: {}\nTiquete: {}\nMotivo: {}\n",
         neutralise(&definition.title.es),
-        neutralise(&definition.summary.es),
+        neutralise(&definition.plan_of(&order.parameters).es),
         neutralise(&authorised.requester().name),
         neutralise(&order.ticket.number),
         indented(&order.reason),
@@ -69,7 +71,7 @@ pub fn describe_for_person(authorised: &Authorised) -> Text {
     let mut en = format!(
         "{}\n{}\nRequested by: {}\nTicket: {}\nReason: {}\n",
         neutralise(&definition.title.en),
-        neutralise(&definition.summary.en),
+        neutralise(&definition.plan_of(&order.parameters).en),
         neutralise(&authorised.requester().name),
         neutralise(&order.ticket.number),
         indented(&order.reason),
@@ -79,6 +81,9 @@ pub fn describe_for_person(authorised: &Authorised) -> Text {
         let _ = writeln!(es, "Aprueba: {names}");
         let _ = writeln!(en, "Approved by: {names}");
     }
+    let failure = definition.failure_of(&order.parameters);
+    let _ = writeln!(es, "Si sale mal: {}", neutralise(&failure.es));
+    let _ = writeln!(en, "If it goes wrong: {}", neutralise(&failure.en));
     Text { es, en }
 }
 
@@ -116,6 +121,15 @@ fn describe(
     let mut line = |label: &str, value: &str| {
         let _ = writeln!(out, "{label}: {value}");
     };
+    if order.break_glass {
+        line(
+            t("EMERGENCIA", "EMERGENCY"),
+            t(
+                "se hace sin las aprobaciones usuales; todos lo verán",
+                "it is done without the usual approvals; everybody will see it",
+            ),
+        );
+    }
     line(
         t("Acción", "Action"),
         &format!(
@@ -129,15 +143,38 @@ fn describe(
         t("Qué hace", "What it does"),
         &neutralise(definition.summary.pick(es)),
     );
+    line(
+        t("Qué pasará", "What will happen"),
+        &neutralise(definition.plan_of(&order.parameters).pick(es)),
+    );
+    line(
+        t("Si sale mal", "If it goes wrong"),
+        &neutralise(definition.failure_of(&order.parameters).pick(es)),
+    );
     line(t("Riesgo", "Risk"), &risk(definition.risk, es));
     line(t("Solicita", "Requested by"), &neutralise(requester));
     line(t("Tiquete", "Ticket"), &neutralise(&order.ticket.number));
     line(t("Motivo", "Reason"), &indented(&order.reason));
     line(t("Consentimiento", "Consent"), consent(order.consent, es));
+    if order.consent != Consent::None {
+        line(
+            t("Si no hay nadie", "If nobody is there"),
+            when_absent(definition.when_absent, es),
+        );
+    }
     line(
         t("Vale", "Valid"),
         &format!("{} — {}", utc(order.not_before_ms), utc(order.not_after_ms)),
     );
+    if order.start == Start::NextBoot {
+        line(
+            t("Empieza", "Begins"),
+            t(
+                "cuando el equipo vuelva a arrancar",
+                "when the machine starts next",
+            ),
+        );
+    }
     if order.parameters.is_empty() {
         line(t("Parámetros", "Parameters"), t("ninguno", "none"));
     } else {
@@ -172,12 +209,52 @@ fn describe(
             ),
         );
     }
+    for condition in &definition.preconditions {
+        line(t("Solo si", "Only if"), &precondition(condition, es));
+    }
+    for interruption in &definition.interrupts {
+        line(
+            t("Corta", "Interrupts"),
+            match interruption {
+                Interruption::Network => t("la red", "the network"),
+                Interruption::Reboot => t(
+                    "todo: el equipo se reinicia",
+                    "everything: the machine restarts",
+                ),
+            },
+        );
+    }
     line(t("Pasos", "Steps"), "");
     for (at, step) in definition.steps.iter().enumerate() {
         line(
             &format!("  {}. {}", at + 1, neutralise(step.title.pick(es))),
             &run(&step.run, order),
         );
+    }
+    line(
+        t("Si se detiene", "If stopped"),
+        match definition.stop {
+            StopPolicy::EndTree { .. } => t(
+                "se terminan todos sus procesos",
+                "all its processes are ended",
+            ),
+            StopPolicy::LetFinish => t(
+                "el paso en curso sigue hasta su fin y no empieza otro",
+                "the running step goes on to its end and no other begins",
+            ),
+        },
+    );
+    if let Some(undo) = &definition.undo {
+        line(
+            t("Se puede devolver", "Can be taken back"),
+            &neutralise(undo.summary.pick(es)),
+        );
+        for (at, step) in undo.steps.iter().enumerate() {
+            line(
+                &format!("  {}. {}", at + 1, neutralise(step.title.pick(es))),
+                &run(&step.run, order),
+            );
+        }
     }
     line(
         t("Se comprueba después", "Checked afterwards"),
@@ -240,10 +317,50 @@ fn consent(consent: Consent, es: bool) -> &'static str {
         (Consent::None, false) => "not told",
         (Consent::Notify, true) => "se avisa a la persona",
         (Consent::Notify, false) => "the person is told",
-        (Consent::Ask, true) => "se pregunta a la persona si está presente",
-        (Consent::Ask, false) => "the person is asked if present",
-        (Consent::AskAlways, true) => "se pregunta siempre; sin nadie presente no se hace",
-        (Consent::AskAlways, false) => "always asked; with nobody present it is not done",
+        (Consent::Ask, true) => "se pregunta a la persona; sin un sí no se hace",
+        (Consent::Ask, false) => "the person is asked; without a yes it is not done",
+        (Consent::AskAlways, true) => "se pregunta en la pantalla; sin un sí no se hace",
+        (Consent::AskAlways, false) => "asked on the screen; without a yes it is not done",
+    }
+}
+
+fn when_absent(rule: WhenAbsent, es: bool) -> &'static str {
+    match (rule, es) {
+        (WhenAbsent::Proceed, true) => "se hace",
+        (WhenAbsent::Proceed, false) => "it is done",
+        (WhenAbsent::Wait, true) => "espera a que haya alguien, mientras la orden valga",
+        (WhenAbsent::Wait, false) => "it waits for somebody, while the order is valid",
+        (WhenAbsent::Refuse, true) => "no se hace",
+        (WhenAbsent::Refuse, false) => "it is not done",
+    }
+}
+
+fn precondition(condition: &Precondition, es: bool) -> String {
+    let t = |spanish: String, english: String| if es { spanish } else { english };
+    match condition {
+        Precondition::BatteryAtLeast { percent } => t(
+            format!("está conectado a la corriente o con batería de {percent} % o más"),
+            format!("it is on mains or has {percent} % of battery or more"),
+        ),
+        Precondition::FreeDisk { path, bytes } => {
+            let (path, mib) = (neutralise(path), bytes.div_ceil(1 << 20));
+            t(
+                format!("{path} tiene {mib} MiB libres o más"),
+                format!("{path} has {mib} MiB free or more"),
+            )
+        }
+        Precondition::NoPendingReboot => t(
+            "no espera un reinicio".to_owned(),
+            "it does not wait for a restart".to_owned(),
+        ),
+        Precondition::NobodyLoggedIn => t(
+            "nadie tiene una sesión".to_owned(),
+            "nobody has a session".to_owned(),
+        ),
+        Precondition::SomebodyLoggedIn => t(
+            "alguien tiene una sesión".to_owned(),
+            "somebody has a session".to_owned(),
+        ),
     }
 }
 

@@ -12,6 +12,9 @@ use crate::key::PublicKey;
 use crate::root::check_org;
 use crate::text::{Text, check_identifier, check_line, check_optional_line, check_prose};
 
+/// How often a person may put an order off.
+pub const MAX_DEFERRALS: u32 = 3;
+
 /// The result document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +45,11 @@ pub struct ActionResult {
     pub check: Option<CheckResult>,
     /// SHA-256 of the consent receipt's payload, when somebody was told or asked.
     pub consent_digest: Option<Digest>,
-    /// Changes with every start of the machine.
+    /// How the effects were taken back, when they were.
+    pub undo: Option<UndoResult>,
+    /// Changes with every start of the machine; the one when the first step began.
+    pub started_boot_id: Option<String>,
+    /// The one when the outcome was known: another one proves a restart.
     pub boot_id: String,
     /// Version of the agent.
     pub agent_version: String,
@@ -127,6 +134,28 @@ pub struct CheckResult {
     pub explanation: Text,
 }
 
+/// How the effects were taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UndoResult {
+    /// Why.
+    pub cause: UndoCause,
+    /// Its steps.
+    pub steps: Vec<StepResult>,
+    /// True when every step worked.
+    pub complete: bool,
+}
+
+/// Why effects were taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UndoCause {
+    /// The check did not hold.
+    CheckFailed,
+    /// The coordinator could not be reached.
+    Unreachable,
+}
+
 /// One measured fact, before and after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -157,12 +186,28 @@ pub struct ConsentReceipt {
     pub answer: ConsentAnswer,
     /// Log-in name of who answered; absent when nobody did.
     pub user: Option<String>,
+    /// How the answer was given; absent when there was none.
+    pub by: Option<AnsweredBy>,
+    /// How often the person put it off before, 0 to 3.
+    pub deferred: u32,
     /// The words shown, in the language shown.
     pub shown: String,
     /// UTC milliseconds.
     pub asked_at_ms: i64,
     /// UTC milliseconds.
     pub answered_at_ms: i64,
+}
+
+/// How an answer was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnsweredBy {
+    /// In a window, with the pointer.
+    Pointer,
+    /// In a window, with the keyboard or a program that helps to use it.
+    Keyboard,
+    /// In a terminal.
+    Terminal,
 }
 
 /// What came of asking.
@@ -177,27 +222,28 @@ pub enum ConsentAnswer {
     Denied,
     /// No answer in time, which is a no.
     TimedOut,
-    /// Nobody was there and the consent asked for does not need anybody.
+    /// Nobody was there.
     NobodyPresent,
+    /// Somebody has a session and its screen is locked.
+    Locked,
 }
 
 impl ConsentAnswer {
-    /// True if the action may go on as far as this answer says.
+    /// True if an action that only tells may go on after this answer.
     pub fn permits(self) -> bool {
-        matches!(self, Self::Notified | Self::Granted | Self::NobodyPresent)
+        matches!(
+            self,
+            Self::Notified | Self::Granted | Self::NobodyPresent | Self::Locked
+        )
     }
 }
 
-/// True if an order that asks for this consent may run after this answer. Being told satisfies nobody who was to be
-/// asked, and an absent person satisfies no order that must always ask.
+/// True if an order that asks for this consent may run after this answer. Only a yes satisfies an order that must ask:
+/// neither being told, nor silence, nor a locked screen, nor an empty chair.
 pub fn consent_suffices(asked: Consent, answer: Option<ConsentAnswer>) -> bool {
     match asked {
         Consent::None | Consent::Notify => answer.is_none_or(ConsentAnswer::permits),
-        Consent::Ask => matches!(
-            answer,
-            Some(ConsentAnswer::Granted | ConsentAnswer::NobodyPresent)
-        ),
-        Consent::AskAlways => answer == Some(ConsentAnswer::Granted),
+        Consent::Ask | Consent::AskAlways => answer == Some(ConsentAnswer::Granted),
     }
 }
 
@@ -325,14 +371,7 @@ impl Document for ActionResult {
         if self.finished_at_ms < 0 || self.started_at_ms.is_some_and(|s| s < 0) {
             return bad("finished_at_ms", "is before 1970");
         }
-        check_len(Self::NAME, "steps", &self.steps, 32)?;
-        for step in &self.steps {
-            check_identifier(Self::NAME, "steps.id", &step.id, 64)?;
-            check_optional_line(Self::NAME, "steps.note", &step.note, 500)?;
-            if step.duration_ms < 0 {
-                return bad("steps.duration_ms", "is negative");
-            }
-        }
+        check_steps("steps", &self.steps)?;
         if let Some(check) = &self.check {
             check_prose(
                 Self::NAME,
@@ -361,9 +400,41 @@ impl Document for ActionResult {
                 }
             }
         }
+        if let Some(undo) = &self.undo {
+            if self.started_at_ms.is_none() {
+                return bad("undo", "is absent when nothing began");
+            }
+            check_steps("undo.steps", &undo.steps)?;
+        }
+        if self.outcome == Outcome::Succeeded && self.undo.is_some() {
+            return bad("undo", "is absent when the outcome is succeeded");
+        }
+        if let Some(boot_id) = &self.started_boot_id {
+            check_line(Self::NAME, "started_boot_id", boot_id, 64)?;
+        }
+        if self.started_boot_id.is_some() != self.started_at_ms.is_some() {
+            return bad("started_boot_id", "is present exactly when something began");
+        }
         check_line(Self::NAME, "boot_id", &self.boot_id, 64)?;
         check_line(Self::NAME, "agent_version", &self.agent_version, 64)
     }
+}
+
+fn check_steps(field: &str, steps: &[StepResult]) -> Result<(), FormatError> {
+    let what = ActionResult::NAME;
+    check_len(what, field, steps, 32)?;
+    for step in steps {
+        check_identifier(what, &format!("{field}.id"), &step.id, 64)?;
+        check_optional_line(what, &format!("{field}.note"), &step.note, 500)?;
+        if step.duration_ms < 0 {
+            return Err(FormatError::invalid(
+                what,
+                format!("{field}.duration_ms"),
+                "is negative",
+            ));
+        }
+    }
+    Ok(())
 }
 
 impl Document for ConsentReceipt {
@@ -379,6 +450,17 @@ impl Document for ConsentReceipt {
         check_org(Self::NAME, &self.org)?;
         if let Some(user) = &self.user {
             check_line(Self::NAME, "user", user, 256)?;
+        }
+        let answered = matches!(self.answer, ConsentAnswer::Granted | ConsentAnswer::Denied);
+        if self.by.is_some() && !answered {
+            return Err(FormatError::invalid(
+                Self::NAME,
+                "by",
+                "is absent when nobody answered",
+            ));
+        }
+        if self.deferred > MAX_DEFERRALS {
+            return Err(FormatError::invalid(Self::NAME, "deferred", "is at most 3"));
         }
         check_prose(Self::NAME, "shown", &self.shown, 4000)?;
         if self.asked_at_ms < 0 || self.answered_at_ms < self.asked_at_ms {

@@ -39,6 +39,8 @@ pub struct Root {
     pub coordinators: Vec<Coordinator>,
     /// Approvals by risk and number of targets: the first row that fits applies; when none fits the order is refused.
     pub thresholds: Vec<Threshold>,
+    /// What two people may do in an emergency without the approvals above; nothing when absent.
+    pub break_glass: Option<Threshold>,
 }
 
 /// Keys and how many distinct ones of them must sign.
@@ -88,6 +90,13 @@ impl Root {
         self.thresholds
             .iter()
             .find(|row| risk <= row.max_risk && targets <= row.max_targets)
+            .map(|row| row.approvals)
+    }
+
+    /// Approvals for such an order in an emergency; None when the root allows none.
+    pub fn break_glass_approvals(&self, risk: u8, targets: u32) -> Option<u32> {
+        self.break_glass
+            .filter(|row| risk <= row.max_risk && targets <= row.max_targets)
             .map(|row| row.approvals)
     }
 
@@ -143,7 +152,10 @@ impl Document for Root {
             )?;
         }
         check_len(Self::NAME, "thresholds", &self.thresholds, 64)?;
-        for row in &self.thresholds {
+        if self.break_glass.is_some_and(|row| row.approvals == 0) {
+            return bad("break_glass.approvals", "is at least 1: two people in all");
+        }
+        for row in self.thresholds.iter().chain(&self.break_glass) {
             if row.max_risk > 4 {
                 return bad("thresholds.max_risk", "is 0 to 4");
             }

@@ -200,9 +200,15 @@ pub struct VerifiedCatalogue {
     catalogue: Catalogue,
     digest: Digest,
     root_digest: Digest,
+    publishers: usize,
 }
 
 impl VerifiedCatalogue {
+    /// How many distinct publishers signed it.
+    pub fn publishers(&self) -> usize {
+        self.publishers
+    }
+
     /// The document.
     pub fn catalogue(&self) -> &Catalogue {
         &self.catalogue
@@ -326,20 +332,20 @@ impl TrustState {
         bytes: &[u8],
         now_ms: i64,
     ) -> Result<VerifiedCatalogue, TrustError> {
-        let (catalogue, digest) = self.check_catalogue(bytes)?;
+        let (catalogue, digest, publishers) = self.check_catalogue(bytes)?;
         self.check_fresh(
             Catalogue::NAME,
             catalogue.issued_at_ms,
             catalogue.expires_at_ms,
             now_ms,
         )?;
-        Ok(self.hold_catalogue(catalogue, digest))
+        Ok(self.hold_catalogue(catalogue, digest, publishers))
     }
 
     /// Takes back a catalogue this verifier had accepted before, even if it has expired since.
     pub fn restore_catalogue(&mut self, bytes: &[u8]) -> Result<VerifiedCatalogue, TrustError> {
-        let (catalogue, digest) = self.check_catalogue(bytes)?;
-        Ok(self.hold_catalogue(catalogue, digest))
+        let (catalogue, digest, publishers) = self.check_catalogue(bytes)?;
+        Ok(self.hold_catalogue(catalogue, digest, publishers))
     }
 
     /// Raises the floor of time to a stored value; never lowers it.
@@ -450,7 +456,7 @@ impl TrustState {
         Ok(())
     }
 
-    fn check_catalogue(&self, bytes: &[u8]) -> Result<(Catalogue, Digest), TrustError> {
+    fn check_catalogue(&self, bytes: &[u8]) -> Result<(Catalogue, Digest, usize), TrustError> {
         let envelope = Envelope::from_json(bytes)?;
         let catalogue = Catalogue::decode(&envelope)?;
         self.check_org(Catalogue::NAME, &catalogue.org)?;
@@ -469,10 +475,16 @@ impl TrustState {
             catalogue.version,
             digest,
         )?;
-        Ok((catalogue, digest))
+        let publishers = envelope.count_signers(root.role_keys(&root.publishers));
+        Ok((catalogue, digest, publishers))
     }
 
-    fn hold_catalogue(&mut self, catalogue: Catalogue, digest: Digest) -> VerifiedCatalogue {
+    fn hold_catalogue(
+        &mut self,
+        catalogue: Catalogue,
+        digest: Digest,
+        publishers: usize,
+    ) -> VerifiedCatalogue {
         self.floor.raise(catalogue.issued_at_ms);
         self.catalogue_mark = Some(Mark {
             version: catalogue.version,
@@ -482,6 +494,7 @@ impl TrustState {
             catalogue,
             digest,
             root_digest: self.root.digest,
+            publishers,
         }
     }
 

@@ -17,6 +17,9 @@ use crate::statement::{Decision, Statement};
 /// From this risk on no browser's key counts.
 const NO_BROWSER_FROM_RISK: u8 = 2;
 
+/// From this risk on a definition counts only in a catalogue that two publishers signed.
+pub const TWO_PUBLISHERS_FROM_RISK: u8 = 3;
+
 /// The machine that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceIdentity {
@@ -291,11 +294,7 @@ fn judge_request(
             not_after_ms: order.not_after_ms,
         });
     }
-    let targets = order.targets.count;
-    let required_approvals = trust
-        .root()
-        .approvals_for(risk, targets)
-        .ok_or(Refusal::NoThresholdFits { risk, targets })?;
+    let required_approvals = required_approvals(trust, &definition, &order)?;
     Ok(VerifiedRequest {
         digest: envelope.payload_digest(),
         definition,
@@ -307,6 +306,28 @@ fn judge_request(
         required_approvals,
         order,
     })
+}
+
+/// What the root asks for at this risk and number of machines, or in an emergency, and at least what the definition does.
+fn required_approvals(
+    trust: &TrustState,
+    definition: &Definition,
+    order: &Order,
+) -> Result<u32, Refusal> {
+    let (risk, targets) = (definition.risk, order.targets.count);
+    if order.break_glass {
+        // Another person must know of it whatever the definition says; nothing more is asked.
+        return trust
+            .root()
+            .break_glass_approvals(risk, targets)
+            .map(|approvals| approvals.max(1))
+            .ok_or(Refusal::BreakGlassNotAllowed { risk, targets });
+    }
+    trust
+        .root()
+        .approvals_for(risk, targets)
+        .map(|approvals| approvals.max(definition.approvals))
+        .ok_or(Refusal::NoThresholdFits { risk, targets })
 }
 
 /// Turns an unknown `critical` name into its own refusal, everything else into the paper's.
@@ -424,6 +445,12 @@ fn check_definition(
     )?;
     if definition.id != named.id || definition.version != named.version {
         return Err(Refusal::DefinitionMismatch);
+    }
+    let have = catalogue.publishers();
+    if definition.risk >= TWO_PUBLISHERS_FROM_RISK && have < 2 {
+        return Err(Refusal::DefinitionPublishers {
+            risk: definition.risk,
+        });
     }
     Ok(definition)
 }

@@ -154,6 +154,7 @@ fn an_order_that_was_not_authorised_proves_only_its_refusal() {
                 detail: Text::new("falta una", "one missing"),
             });
             r.started_at_ms = None;
+            r.started_boot_id = None;
             r.steps.clear();
             r.check = None;
         },
@@ -177,6 +178,7 @@ fn consent_is_part_of_the_proof() {
         case.order.consent = asked;
         let receipt = ConsentReceipt {
             answer,
+            by: None,
             ..case.consent_receipt()
         };
         let receipt = sign(&receipt, &[&key("device-1")]).unwrap();
@@ -186,11 +188,12 @@ fn consent_is_part_of_the_proof() {
         verify(&evidence).map(|_| ())
     };
     assert_eq!(answered(ConsentAnswer::Granted, Consent::AskAlways), Ok(()));
-    assert_eq!(answered(ConsentAnswer::NobodyPresent, Consent::Ask), Ok(()));
     for (answer, asked) in [
         (ConsentAnswer::Denied, Consent::Notify),
         (ConsentAnswer::TimedOut, Consent::Ask),
         (ConsentAnswer::Notified, Consent::Ask),
+        (ConsentAnswer::NobodyPresent, Consent::Ask),
+        (ConsentAnswer::Locked, Consent::Ask),
         (ConsentAnswer::NobodyPresent, Consent::AskAlways),
     ] {
         assert_eq!(answered(answer, asked), Err("CONSENT_NOT_GIVEN"));

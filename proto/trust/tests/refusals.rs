@@ -10,7 +10,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use chasqui_trust::definition::{Consent, Platform};
+use chasqui_trust::definition::{Consent, Platform, WhenAbsent};
 use chasqui_trust::order::Leaf;
 use chasqui_trust::order::ParameterValue;
 use chasqui_trust::people::Duty;
@@ -298,7 +298,10 @@ fn table() -> Vec<Row> {
         row(
             "CONSENT_TOO_WEAK",
             "less consent than the definition asks for",
-            |c| c.definition.consent = Consent::Ask,
+            |c| {
+                c.definition.consent = Consent::Ask;
+                c.definition.when_absent = WhenAbsent::Wait;
+            },
             |c| c.order.consent = Consent::AskAlways,
         ),
         row(
@@ -387,6 +390,45 @@ fn table() -> Vec<Row> {
             "more machines than any row allows",
             |c| c.root.thresholds[1].max_targets = 2,
             |c| c.root.thresholds[1].max_targets = 3,
+        ),
+        row(
+            "DEFINITION_PUBLISHERS",
+            "risk 3 that one publisher signed alone",
+            |c| c.definition.risk = 3,
+            |c| c.publishers = vec!["publisher", "publisher-2"],
+        ),
+        row(
+            "BREAK_GLASS_NOT_ALLOWED",
+            "an emergency the root knows nothing of",
+            |c| {
+                c.root.break_glass = None;
+                c.order.break_glass = true;
+            },
+            |c| c.order.break_glass = false,
+        ),
+        row(
+            "BREAK_GLASS_NOT_ALLOWED",
+            "an emergency on more machines than the root allows",
+            |c| {
+                c.root.break_glass.as_mut().unwrap().max_targets = 2;
+                c.order.break_glass = true;
+            },
+            |c| c.root.break_glass.as_mut().unwrap().max_targets = 3,
+        ),
+        row(
+            "APPROVALS_MISSING",
+            "fewer than the definition itself asks for",
+            |c| c.definition.approvals = 3,
+            |c| c.definition.approvals = 2,
+        ),
+        row(
+            "APPROVALS_MISSING",
+            "an emergency that nobody else knows of",
+            |c| {
+                c.order.break_glass = true;
+                c.statements.clear();
+            },
+            |c| c.statements = vec![approval("bruno", "bruno")],
         ),
         row(
             "STATEMENT_OTHER_ORDER",
@@ -578,6 +620,7 @@ fn a_browser_key_may_sign_for_risk_1() {
     case.order_key = "ana-browser";
     assert!(case.run().is_err());
     case.definition.risk = 1;
+    case.definition.approvals = 0;
     case.statements.clear();
     assert_eq!(case.run().unwrap().required_approvals(), 0);
 }

@@ -244,6 +244,7 @@ const TABLE: &[(&str, &str)] = &[
     ("What to do", "Qué hacer"),
     ("What to find", "Qué buscar"),
     ("What to say", "Qué decir"),
+    ("What two people may do in an emergency without those approvals, RISK:MACHINES:APPROVALS (default: nothing)", "Lo que dos personas pueden hacer en una emergencia sin esas aprobaciones, RIESGO:EQUIPOS:APROBACIONES (por defecto: nada)"),
     ("What was done", "Qué se hizo"),
     ("Where the private half lives", "Dónde vive la parte privada"),
     ("Where to write (default: the name the coordinator proposes)", "Dónde escribir (si no se da: el nombre que propone el coordinador)"),

@@ -2,10 +2,7 @@
 
 use chasqui_base::clock::{DAY_MS, HOUR_MS, now_ms};
 use chasqui_proto::v1;
-use chasqui_trust::definition::{
-    ArgValue, Check, Consent, Definition, NamedArg, ParameterKind, ParameterSpec, Platform, Run,
-    Step,
-};
+use chasqui_trust::definition::*;
 use chasqui_trust::result::{ActionResult, CheckFact, CheckResult, Outcome, Output, RefusalNote};
 use chasqui_trust::root::{Role as RootRole, Root, Threshold};
 use chasqui_trust::{Digest, SigningKey, Text};
@@ -53,6 +50,11 @@ pub fn root(version: u64) -> Root {
                 approvals: 2,
             },
         ],
+        break_glass: Some(Threshold {
+            max_risk: 2,
+            max_targets: 1,
+            approvals: 1,
+        }),
     }
 }
 
@@ -66,14 +68,17 @@ pub fn definition() -> Definition {
         args: vec![days()],
     };
     Definition {
-        critical: vec![],
-        id: "disk.clean.temp".to_owned(),
-        version: 1,
         title: Text::new("Limpiar archivos temporales", "Clean temporary files"),
         summary: Text::new("Borra archivos viejos", "Removes old files"),
-        platforms: vec![Platform::Linux],
+        plan: Text::new(
+            "Borrará los archivos de más de {days} días",
+            "Will remove files older than {days} days",
+        ),
+        if_it_fails: Text::new("Quedan archivos", "Files are left"),
         risk: 2,
         consent: Consent::None,
+        when_absent: WhenAbsent::Proceed,
+        approvals: 0,
         parameters: vec![ParameterSpec {
             name: "days".to_owned(),
             title: Text::new("Días", "Days"),
@@ -90,7 +95,7 @@ pub fn definition() -> Definition {
             summary: Text::new("No quedan", "None are left"),
             run: run("files.count"),
         },
-        evidence: vec![],
+        ..Definition::draft("disk.clean.temp")
     }
 }
 
@@ -123,6 +128,8 @@ pub fn result(machine: &Machine, order: &v1::Order, outcome: Outcome) -> ActionR
             explanation: Text::new("no quedan archivos viejos", "no old files are left"),
         }),
         consent_digest: None,
+        undo: None,
+        started_boot_id: (!refused).then(|| "boot".to_owned()),
         boot_id: "boot".to_owned(),
         agent_version: "1.0.0".to_owned(),
         clock_offset_ms: None,

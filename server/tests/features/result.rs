@@ -398,6 +398,8 @@ async fn a_consent_receipt_must_be_the_one_the_result_names(world: World) {
         device_fingerprint: machine.key().public_key().fingerprint(),
         answer,
         user: Some("rosa".to_owned()),
+        by: Some(chasqui_trust::result::AnsweredBy::Keyboard),
+        deferred: 0,
         shown: "¿Permite limpiar?".to_owned(),
         asked_at_ms: now_ms(),
         answered_at_ms: now_ms(),

@@ -20,7 +20,7 @@ use chasqui_store::{Options, Store, StoreError, device, person};
 use chasqui_trust::catalogue::{Catalogue, CatalogueEntry};
 use chasqui_trust::definition::Consent;
 use chasqui_trust::order::{
-    DefinitionRef, Leaf, Order, Parameter, ParameterValue, Targets, TicketRef,
+    DefinitionRef, Leaf, Order, Parameter, ParameterValue, Start, Targets, TicketRef,
 };
 use chasqui_trust::people::{Custody, Duty, People, PersonKey};
 use chasqui_trust::result::ActionResult;
@@ -451,6 +451,8 @@ impl World {
             min_people_version: 1,
             min_catalogue_version: 1,
             consent: Consent::None,
+            start: Start::Now,
+            break_glass: false,
             targets: Targets::of(leaves).unwrap(),
         }
     }

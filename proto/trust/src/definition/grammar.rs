@@ -4,12 +4,13 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{ParameterKind, ParameterSpec};
+use super::{InventoryKind, ParameterKind, ParameterSpec};
 use crate::canonical::{FormatError, check_distinct};
 use crate::order::{MAX_VALUE_CHARS, Parameter, ParameterValue};
 use crate::text::{Text, check_identifier, is_deceptive};
 
-/// Which characters a text may have. No class has `& | ; $ < > ( ) { } [ ] * % ^ " ' # ~ =`, a backslash or backquote.
+/// Which characters a text may have. No class has `& | ; $ < > ( ) { } [ ] * % " ' # =`, a backslash or backquote; `~` and `^`
+/// only inside versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CharClass {
@@ -21,11 +22,16 @@ pub enum CharClass {
     Identifier,
     /// A host name or IPv4 address: labels of `A-Z a-z 0-9 -`, joined by dots, none beginning or ending in a dash.
     Host,
+    /// `A-Z a-z 0-9 . + - : ~ ^ _`, beginning with a letter or digit: versions of deb and rpm packages.
+    Version,
     /// One file name: letters, digits, space and `. _ -`; no leading or trailing dot or space, no device name of Windows.
     FileName,
     /// Words for people: letters and digits of any script, space and `. , : - _ @ + / ? ! ¿ ¡`; no leading `/`.
     Prose,
 }
+
+/// Longest name of something the machine has.
+const MAX_INVENTORY_NAME: u32 = 256;
 
 /// Why parameters do not fit a definition.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -86,7 +92,7 @@ pub(super) fn check_kind(name: &str, kind: &ParameterKind) -> Result<(), FormatE
         ParameterKind::Text { max_length, .. } if !length_fits(*max_length) => {
             bad("has a max_length outside 1 to 4096")
         }
-        ParameterKind::Text { .. } => Ok(()),
+        ParameterKind::Text { .. } | ParameterKind::Inventory { .. } => Ok(()),
         ParameterKind::List {
             max_items,
             max_length,
@@ -162,7 +168,20 @@ fn check_value(kind: &ParameterKind, value: &ParameterValue) -> Result<(), &'sta
                 .iter()
                 .try_for_each(|item| check_chars(item, *max_length, *class, false))
         }
+        (ParameterKind::Inventory { of }, ParameterValue::Text(text)) => {
+            check_chars(text, MAX_INVENTORY_NAME, of.class(), false)
+        }
         _ => Err("is of another type"),
+    }
+}
+
+impl InventoryKind {
+    /// How such names are written.
+    fn class(self) -> CharClass {
+        match self {
+            Self::Service | Self::Package | Self::Disk | Self::Interface => CharClass::Identifier,
+            Self::Printer => CharClass::FileName,
+        }
     }
 }
 
@@ -196,6 +215,9 @@ impl CharClass {
             Self::Identifier => {
                 c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '@' | '+')
             }
+            Self::Version => {
+                c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-' | ':' | '~' | '^' | '_')
+            }
             Self::Host => c.is_ascii_alphanumeric() || matches!(c, '.' | '-'),
             Self::FileName => {
                 (c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-')) && !is_deceptive(c)
@@ -215,6 +237,7 @@ impl CharClass {
     fn fits(self, text: &str) -> bool {
         match self {
             Self::Digits | Self::Alphanumeric | Self::Identifier => true,
+            Self::Version => text.starts_with(|c: char| c.is_ascii_alphanumeric()),
             Self::Host => {
                 text.len() <= 253
                     && text.split('.').all(|label| {
@@ -255,10 +278,11 @@ fn is_device(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    const ALL: [CharClass; 6] = [
+    const ALL: [CharClass; 7] = [
         CharClass::Digits,
         CharClass::Alphanumeric,
         CharClass::Identifier,
+        CharClass::Version,
         CharClass::Host,
         CharClass::FileName,
         CharClass::Prose,
@@ -268,6 +292,10 @@ mod tests {
     fn no_class_lets_a_metacharacter_or_control_character_through() {
         for class in ALL {
             for c in "&|;$<>(){}[]*%^\"'#~=\\`\n\r\t\0\u{1b}\u{202e}\u{200b}".chars() {
+                // Versions of packages have them; nothing here ever reaches a shell.
+                if class == CharClass::Version && matches!(c, '~' | '^') {
+                    continue;
+                }
                 let text = format!("a{c}b");
                 assert!(
                     check_chars(&text, 10, class, true).is_err(),
@@ -292,6 +320,8 @@ mod tests {
             (CharClass::Host, "a..b"),
             (CharClass::Host, "-a.b"),
             (CharClass::Identifier, ""),
+            (CharClass::Version, "~root"),
+            (CharClass::Version, "+1"),
         ];
         for (class, text) in refused {
             assert!(
@@ -307,6 +337,7 @@ mod tests {
             ),
             (CharClass::Host, "srv-01.example.org"),
             (CharClass::Identifier, "getty@tty1.service"),
+            (CharClass::Version, "1:2.4.6-1~bpo12+1"),
         ];
         for (class, text) in allowed {
             assert!(

@@ -185,7 +185,7 @@ pub fn is_interpreter(path: &str) -> bool {
 }
 
 pub(super) fn check(path: &str, args: &[Arg], pinned: bool) -> Result<(), &'static str> {
-    if !is_absolute(path) {
+    if !is_plain_absolute(path) {
         return Err("must name its program by an absolute path without . or .. in it");
     }
     let scripts = args.iter().filter(|a| **a == Arg::Script).count();
@@ -219,7 +219,8 @@ fn script_comes_first(path: &str, args: &[Arg]) -> bool {
         })
 }
 
-fn is_absolute(path: &str) -> bool {
+/// True for an absolute path without `.`, `..` or empty parts.
+pub(super) fn is_plain_absolute(path: &str) -> bool {
     if path.is_empty() || path.len() > 1024 || path.chars().any(crate::text::is_deceptive) {
         return false;
     }

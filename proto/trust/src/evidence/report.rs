@@ -3,7 +3,7 @@
 use super::{Checkpoint, Evidence, EvidenceReport, ReportStep};
 use crate::order::Order;
 use crate::render::utc;
-use crate::result::{ActionResult, ConsentAnswer, ConsentReceipt, Outcome};
+use crate::result::{ActionResult, ConsentAnswer, ConsentReceipt, Outcome, UndoCause, UndoResult};
 use crate::state::TrustState;
 use crate::text::{Text, neutralise};
 use crate::verify::Authorised;
@@ -113,6 +113,16 @@ pub(super) fn report(
             Some(at_ms),
         ),
     }
+    if order.break_glass {
+        step(
+            Text::new("ORDEN DE EMERGENCIA", "EMERGENCY ORDER"),
+            Text::new(
+                "se dio sin las aprobaciones usuales, por la regla de emergencia de la raíz",
+                "it was given without the usual approvals, by the root's rule for emergencies",
+            ),
+            None,
+        );
+    }
     step(
         Text::new("Equipo", "Machine"),
         Text::same(format!(
@@ -150,6 +160,13 @@ pub(super) fn report(
                 detail,
                 Some(result.finished_at_ms),
             );
+            if let Some(undo) = &result.undo {
+                step(
+                    Text::new("Efectos devueltos", "Effects taken back"),
+                    undone(undo),
+                    Some(result.finished_at_ms),
+                );
+            }
             if let Some(check) = &result.check {
                 let (es, en) = if check.holds {
                     ("se cumple", "holds")
@@ -238,6 +255,28 @@ fn answer(answer: ConsentAnswer) -> (&'static str, &'static str) {
         ConsentAnswer::Denied => ("negado", "denied"),
         ConsentAnswer::TimedOut => ("sin respuesta", "no answer"),
         ConsentAnswer::NobodyPresent => ("nadie presente", "nobody present"),
+        ConsentAnswer::Locked => ("pantalla bloqueada", "screen locked"),
+    }
+}
+
+fn undone(undo: &UndoResult) -> Text {
+    let (es, en) = match undo.cause {
+        UndoCause::CheckFailed => ("la comprobación no se cumplió", "the check did not hold"),
+        UndoCause::Unreachable => (
+            "el coordinador no se alcanzaba",
+            "the coordinator could not be reached",
+        ),
+    };
+    if undo.complete {
+        Text::new(
+            format!("{es}; se devolvió todo"),
+            format!("{en}; all was taken back"),
+        )
+    } else {
+        Text::new(
+            format!("{es}; NO se devolvió todo"),
+            format!("{en}; NOT all was taken back"),
+        )
     }
 }
 

@@ -3,19 +3,16 @@
 
 use chasqui_trust::bundle::OrderBundle;
 use chasqui_trust::catalogue::{Catalogue, CatalogueEntry};
-use chasqui_trust::definition::{
-    Arg, ArgValue, CharClass, Check, Consent, Definition, EvidenceSpec, NamedArg, ParameterKind,
-    ParameterSpec, Platform, Run, Step,
-};
+use chasqui_trust::definition::*;
 use chasqui_trust::evidence::Evidence;
 use chasqui_trust::merkle;
 use chasqui_trust::order::{
-    DefinitionRef, Leaf, Order, Parameter, ParameterValue, Targets, TicketRef, leaf_hashes,
+    DefinitionRef, Leaf, Order, Parameter, ParameterValue, Start, Targets, TicketRef, leaf_hashes,
 };
 use chasqui_trust::people::{Custody, Duty, People, Person, PersonKey};
 use chasqui_trust::result::{
-    ActionResult, CheckFact, CheckResult, ConsentAnswer, ConsentReceipt, Outcome, Output,
-    StepResult,
+    ActionResult, AnsweredBy, CheckFact, CheckResult, ConsentAnswer, ConsentReceipt, Outcome,
+    Output, StepResult,
 };
 use chasqui_trust::root::{Coordinator, Role, Root, Threshold};
 use chasqui_trust::statement::{Decision, Statement};
@@ -47,6 +44,7 @@ pub const KEY_NAMES: &[&str] = &[
     "admin-1",
     "admin-2",
     "publisher",
+    "publisher-2",
     "ana",
     "ana-browser",
     "ana-old",
@@ -79,6 +77,7 @@ pub fn root() -> Root {
             "admin-1",
             "admin-2",
             "publisher",
+            "publisher-2",
         ]
         .map(|n| key(n).public_key())
         .to_vec(),
@@ -91,7 +90,7 @@ pub fn root() -> Root {
             threshold: 1,
         },
         publishers: Role {
-            key_ids: ids(&["publisher"]),
+            key_ids: ids(&["publisher", "publisher-2"]),
             threshold: 1,
         },
         release: None,
@@ -113,6 +112,11 @@ pub fn root() -> Root {
                 approvals: 2,
             },
         ],
+        break_glass: Some(Threshold {
+            max_risk: 2,
+            max_targets: 5,
+            approvals: 1,
+        }),
     }
 }
 
@@ -189,9 +193,19 @@ pub fn definition() -> Definition {
             "Borra archivos temporales viejos; nada de sus documentos.",
             "Deletes old temporary files; none of your documents.",
         ),
+        plan: Text::new(
+            "Borrará lo que nadie usó en {days} días",
+            "Will delete what nobody used in {days} days",
+        ),
+        if_it_fails: Text::new(
+            "Queda menos espacio; no se pierde trabajo",
+            "Less space is left; no work is lost",
+        ),
         platforms: vec![Platform::Linux],
         risk: 2,
         consent: Consent::Notify,
+        when_absent: WhenAbsent::Proceed,
+        approvals: 1,
         parameters: vec![
             ParameterSpec {
                 name: "days".into(),
@@ -217,6 +231,32 @@ pub fn definition() -> Definition {
                 },
             },
         ],
+        preconditions: vec![
+            Precondition::BatteryAtLeast { percent: 20 },
+            Precondition::FreeDisk {
+                path: "/tmp".into(),
+                bytes: 1 << 20,
+            },
+            Precondition::NoPendingReboot,
+        ],
+        locks: vec![
+            Lock {
+                resource: "temp-files".into(),
+                parameter: None,
+            },
+            Lock {
+                resource: "note".into(),
+                parameter: Some("note".into()),
+            },
+        ],
+        interrupts: vec![Interruption::Network],
+        limits: Limits {
+            memory_bytes: Some(256 << 20),
+            cpu_percent: Some(50),
+            processes: Some(64),
+            priority: Priority::Low,
+        },
+        stop: StopPolicy::EndTree { grace_ms: 5_000 },
         time_limit_ms: 5 * MINUTE,
         check_time_limit_ms: MINUTE,
         steps: vec![
@@ -249,10 +289,26 @@ pub fn definition() -> Definition {
                 args: vec![],
             },
         },
+        undo: Some(Undo {
+            summary: Text::new("Nada que devolver", "Nothing to bring back"),
+            steps: vec![Step {
+                id: "note".into(),
+                title: Text::new("Anotar", "Note"),
+                run: Run::Program {
+                    path: "/usr/bin/logger".into(),
+                    args: vec![Arg::Parameter("note".into())],
+                    success_codes: vec![0],
+                    script_digest: None,
+                },
+            }],
+            when_check_fails: true,
+            when_unreachable_ms: Some(5 * MINUTE),
+        }),
         evidence: vec![EvidenceSpec {
             fact: "bytes_free".into(),
             title: Text::new("Bytes libres", "Bytes free"),
             unit: "bytes".into(),
+            kind: FactKind::Number,
         }],
     }
 }
@@ -277,6 +333,7 @@ pub struct Case {
     pub hold_people: bool,
     pub catalogue_expires_at_ms: i64,
     pub catalogue_digest: Option<Digest>,
+    pub publishers: Vec<&'static str>,
     pub rotate_root: bool,
     pub offer_catalogue_again: bool,
     pub definition: Definition,
@@ -336,6 +393,8 @@ impl Case {
             min_people_version: 7,
             min_catalogue_version: 4,
             consent: Consent::Notify,
+            start: Start::Now,
+            break_glass: false,
             targets: Targets {
                 count: 0,
                 merkle_root: Digest([0; 32]),
@@ -347,6 +406,7 @@ impl Case {
             hold_people: true,
             catalogue_expires_at_ms: T0 + 60 * DAY,
             catalogue_digest: None,
+            publishers: vec!["publisher"],
             rotate_root: false,
             offer_catalogue_again: false,
             definition: definition(),
@@ -407,7 +467,8 @@ impl Case {
     }
 
     pub fn catalogue_envelope(&self) -> Envelope {
-        sign(&self.catalogue(), &[&key("publisher")]).unwrap()
+        let keys: Vec<_> = self.publishers.iter().map(|name| key(name)).collect();
+        sign(&self.catalogue(), &keys.iter().collect::<Vec<_>>()).unwrap()
     }
 
     pub fn order_envelope(&self) -> Envelope {
@@ -488,6 +549,8 @@ impl Case {
             device_fingerprint: key("device-1").public_key().fingerprint(),
             answer: ConsentAnswer::Granted,
             user: Some("mrojas".into()),
+            by: Some(AnsweredBy::Pointer),
+            deferred: 1,
             shown: "Limpiar archivos temporales".into(),
             asked_at_ms: T0 + HOUR,
             answered_at_ms: T0 + HOUR + MINUTE,
@@ -524,6 +587,8 @@ impl Case {
                 explanation: Text::new("8000 bytes más libres", "8000 more bytes free"),
             }),
             consent_digest: Some(consent.payload_digest()),
+            undo: None,
+            started_boot_id: Some("019e4a00-0000-7000-8000-0000000000b0".into()),
             boot_id: "019e4a00-0000-7000-8000-0000000000b0".into(),
             agent_version: "0.1.0".into(),
             clock_offset_ms: Some(-120),

@@ -95,6 +95,7 @@ impl Keys {
             publishers: (public(&[&self.publisher]), 1),
             coordinator: init::coordinator(None, agents_url, people_url, &[ca_file.to_owned()])?,
             thresholds: Vec::new(),
+            break_glass: None,
             days: 365,
         };
         let path = folder.write_draft(Kind::Root, &plan.root(clock::now_ms()))?;

@@ -3,7 +3,7 @@
 use chasqui_base::clock;
 use chasqui_proto::v1;
 use chasqui_trust::definition::{Consent, ParameterKind};
-use chasqui_trust::order::{DefinitionRef, Parameter, ParameterValue, Targets, TicketRef};
+use chasqui_trust::order::{DefinitionRef, Parameter, ParameterValue, Start, Targets, TicketRef};
 use chasqui_trust::{
     Definition, Digest, Envelope, Leaf, Order, People, Refusal, SigningKey, Text, VerifiedRequest,
     describe_order, sign, verify_approvals, verify_request,
@@ -152,6 +152,8 @@ pub async fn draft(client: &Client, papers: &Papers, wish: Wish) -> Outcome<Draf
         min_people_version: papers.people_version(),
         min_catalogue_version: papers.catalogue.version(),
         consent,
+        start: Start::Now,
+        break_glass: false,
         targets: Targets::of(&leaves)?,
     };
     if !order.check_validity_cap() {
@@ -320,9 +322,9 @@ pub fn parameters(definition: &Definition, given: &[String]) -> Outcome<Vec<Para
             ParameterKind::List { .. } => {
                 ParameterValue::List(value.split(',').map(str::to_owned).collect())
             }
-            ParameterKind::Choice { .. } | ParameterKind::Text { .. } => {
-                ParameterValue::Text((*value).to_owned())
-            }
+            ParameterKind::Choice { .. }
+            | ParameterKind::Text { .. }
+            | ParameterKind::Inventory { .. } => ParameterValue::Text((*value).to_owned()),
         };
         parameters.push(Parameter {
             name: spec.name.clone(),

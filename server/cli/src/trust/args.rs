@@ -69,6 +69,9 @@ pub struct InitArgs {
     /// Approvals by risk and machines, RISK:MACHINES:APPROVALS; the first row that fits applies
     #[arg(long = "approvals", value_name = "ROW", value_parser = threshold)]
     pub thresholds: Vec<chasqui_trust::root::Threshold>,
+    /// What two people may do in an emergency without those approvals, RISK:MACHINES:APPROVALS (default: nothing)
+    #[arg(long, value_name = "ROW", value_parser = threshold)]
+    pub break_glass: Option<chasqui_trust::root::Threshold>,
     /// How long the root is valid, days
     #[arg(long, value_name = "DAYS", default_value_t = 730)]
     pub days: u32,

@@ -35,6 +35,7 @@ pub struct Plan {
     pub coordinator: Coordinator,
     /// Approvals by risk and machines; empty for the usual ones.
     pub thresholds: Vec<Threshold>,
+    pub break_glass: Option<Threshold>,
     /// Validity.
     pub days: u32,
 }
@@ -75,6 +76,7 @@ pub fn run(context: &Context, args: &InitArgs) -> Outcome<Standing> {
         publishers: (publishers, args.publisher_threshold),
         coordinator,
         thresholds: args.thresholds.clone(),
+        break_glass: args.break_glass,
         days: args.days,
     };
     let document = plan.root(clock::now_ms());
@@ -125,6 +127,7 @@ impl Plan {
             } else {
                 self.thresholds.clone()
             },
+            break_glass: self.break_glass,
         }
     }
 }

@@ -13,8 +13,7 @@ use chasqui_store::order::{self as store, NewOrder};
 use chasqui_store::request::idempotent;
 use chasqui_store::{Tx, ticket, trust_document};
 use chasqui_trust::{
-    Definition, DeviceIdentity, Digest, Document, Envelope, Leaf, Order, OrderBundle, Refusal,
-    merkle, order, verify_order,
+    Definition, Digest, Document, Envelope, Leaf, Order, Refusal, order, verify_request,
 };
 use serde_json::json;
 use tonic::{Code, Status};
@@ -218,7 +217,19 @@ fn store_order(tx: &mut Tx, signed: &Signed, now_ms: i64) -> Result<(), Failure>
         "targets": order.targets.count,
         "required_approvals": need,
         "ticket": order.ticket.number,
+        "start": order.start,
+        "break_glass": order.break_glass,
     });
+    if order.break_glass {
+        tracing::warn!(
+            order = order.id,
+            action = definition.id,
+            requester = order.requester,
+            ticket = order.ticket.number,
+            targets = order.targets.count,
+            "BREAK GLASS: an order asks to run under the emergency rule"
+        );
+    }
     record(
         tx,
         &order.id,
@@ -267,8 +278,7 @@ fn check_ticket(tx: &mut Tx, order: &Order) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Judges the order as its first machine would, without statements. One signature too few is no refusal here: the
-/// order waits for it; neither is a time that has not come.
+/// Judges the order as its machines will, short of approvals and of the beginning of its validity: it waits for both.
 fn verify(tx: &mut Tx, signed: &Signed, now_ms: i64) -> Result<(Definition, u32), Failure> {
     let order = &signed.order;
     let standing = standing(tx)?.ok_or_else(|| {
@@ -293,38 +303,16 @@ fn verify(tx: &mut Tx, signed: &Signed, now_ms: i64) -> Result<(Definition, u32)
                 ),
             )
         })?;
-    let hashes = order::leaf_hashes(&signed.leaves).map_err(|error| malformed(&error))?;
-    let (Some(leaf), Some(proof)) = (signed.leaves.first(), merkle::proof(&hashes, 0)) else {
-        return Err(bad_field("leaves", "is empty").into());
-    };
-    let device = DeviceIdentity {
-        fingerprint: leaf.device_fingerprint,
-        platform: None,
-    };
-    let bundle = OrderBundle {
-        order: signed.envelope.clone(),
-        statements: Vec::new(),
-        definition: bytes.clone(),
-        leaf: leaf.clone(),
-        leaf_index: 0,
-        proof,
-    };
-    let bundle = bundle.encode().map_err(|error| malformed(&error))?;
-    let definition = Definition::decode_payload(&bytes).map_err(|error| malformed(&error))?;
-    let need = match verify_order(&bundle, &standing.trust, &catalogue, &device, now_ms) {
-        Ok(authorised) => authorised.required_approvals(),
-        Err(Refusal::ApprovalsMissing { need, .. }) => need,
-        Err(Refusal::NotYetValid { .. } | Refusal::WaveNotYet { .. }) => {
-            let (risk, targets) = (definition.risk, order.targets.count);
-            standing
-                .trust
-                .root()
-                .approvals_for(risk, targets)
-                .ok_or_else(|| refused(&Refusal::NoThresholdFits { risk, targets }))?
-        }
-        Err(refusal) => return Err(refused(&refusal).into()),
-    };
-    Ok((definition, need))
+    let request = verify_request(
+        &signed.envelope_bytes,
+        &bytes,
+        &signed.leaves,
+        &standing.trust,
+        &catalogue,
+        now_ms,
+    )
+    .map_err(|refusal| refused(&refusal))?;
+    Ok((request.definition().clone(), request.required_approvals()))
 }
 
 /// A judgement of the trust crate as a status, with its own code and words.
