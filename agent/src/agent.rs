@@ -10,7 +10,7 @@ use chasqui_base::text::Text;
 use chasqui_proto::v1;
 use chasqui_proto::v1::link_service_client::LinkServiceClient;
 use chasqui_trust::Digest;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
@@ -80,6 +80,8 @@ pub struct Agent {
     pub intake: mpsc::Sender<v1::OrderDelivery>,
     /// The open link, if any.
     pub client: Mutex<Option<LinkServiceClient<Channel>>>,
+    /// An inventory is wanted now.
+    pub observe_now: Arc<Notify>,
     /// Nothing new is begun.
     pub stopping: CancellationToken,
     /// The link closes.
@@ -155,6 +157,7 @@ impl Agent {
             events: broadcast::channel(256).0,
             intake,
             client: Mutex::new(None),
+            observe_now: Arc::new(Notify::new()),
             stopping: CancellationToken::new(),
             closing: CancellationToken::new(),
             boot_id: boot_id(),

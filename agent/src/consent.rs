@@ -5,29 +5,71 @@
 mod presence;
 
 use chasqui_base::text::Lang;
-use chasqui_trust::definition::Consent;
+use chasqui_trust::definition::{Consent, WhenAbsent};
 use chasqui_trust::render::describe_for_person;
 use chasqui_trust::result::ConsentAnswer;
 use chasqui_trust::{Authorised, ConsentReceipt, Digest, Envelope, SigningKey};
+
+use std::path::Path;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::policy::Refused;
 use presence::{Places, Presence};
 
 const MAX_SHOWN: usize = 4_000;
 
-/// Tells or asks as the order wants. Answers the signed receipt, none where nothing was to be said.
-///
-/// # Errors
-/// The refusal, when the answer is not a yes.
-pub fn obtain(
-    authorised: &Authorised,
-    device_fingerprint: Digest,
-    key: &SigningKey,
-    now_ms: i64,
-) -> Result<Option<Envelope>, Refused> {
-    if authorised.order().consent == Consent::None {
+/// True when somebody has a session here, or when that cannot be excluded.
+pub fn somebody_present() -> bool {
+    Presence::find(&Places::of_this_machine()).somebody()
+}
+
+/// What is to be asked, and of whom.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// What people signed.
+    pub authorised: &'a Authorised,
+    /// The order's consent, or stronger where the local policy says so.
+    pub consent: Consent,
+    /// What to do when nobody is there or the screen is locked.
+    pub when_absent: WhenAbsent,
+    /// This machine.
+    pub device_fingerprint: Digest,
+    /// Signs the receipt.
+    pub key: &'a SigningKey,
+    /// Folder for answers; inside the agent's state folder.
+    pub folder: &'a Path,
+    /// The order cannot begin from here on, UTC milliseconds.
+    pub not_after_ms: i64,
+    /// Called off by a person, or the agent stops.
+    pub cancel: &'a CancellationToken,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Obtained {
+    /// May begin; the signed receipt where somebody was told or asked.
+    Yes(Option<Envelope>),
+    /// May not begin; the receipt of what was answered, where somebody was asked.
+    No(Refused, Option<Envelope>),
+    /// Called off before an answer.
+    CalledOff,
+}
+
+/// Tells or asks as the order wants.
+pub async fn obtain(ask: &Ask<'_>) -> Obtained {
+    match tell(ask) {
+        Ok(receipt) => Obtained::Yes(receipt),
+        Err(refused) => Obtained::No(refused, None),
+    }
+}
+
+fn tell(ask: &Ask<'_>) -> Result<Option<Envelope>, Refused> {
+    let now_ms = chasqui_base::clock::now_ms();
+    if ask.consent == Consent::None {
         return Ok(None);
     }
+    let authorised = ask.authorised;
     let lang = Lang::from_env();
     let presence = Presence::find(&Places::of_this_machine());
     let shown: String = describe_for_person(authorised)
@@ -35,7 +77,7 @@ pub fn obtain(
         .chars()
         .take(MAX_SHOWN)
         .collect();
-    let answer = match authorised.order().consent {
+    let answer = match ask.consent {
         Consent::None => return Ok(None),
         Consent::Notify => {
             let heading = lang.pick(
@@ -61,7 +103,7 @@ pub fn obtain(
         critical: Vec::new(),
         org: authorised.order().org.clone(),
         order_digest: authorised.digest(),
-        device_fingerprint,
+        device_fingerprint: ask.device_fingerprint,
         answer,
         user: None,
         by: None,
@@ -70,7 +112,7 @@ pub fn obtain(
         asked_at_ms: now_ms,
         answered_at_ms: now_ms,
     };
-    chasqui_trust::sign(&receipt, &[key])
+    chasqui_trust::sign(&receipt, &[ask.key])
         .map(Some)
         .map_err(|error| {
             let text = error.text();

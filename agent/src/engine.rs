@@ -1,5 +1,8 @@
 //! The path of an order through this machine: delivered, judged, kept, begun at most once, answered at least once. The
-//! order of the durable steps is the point of this file; what a step does is in `action`.
+//! order of the durable steps is the point of this file and of `engine/carry`; what a step does is in `action`.
+
+mod carry;
+mod schedule;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -10,35 +13,30 @@ use chasqui_base::text::Text;
 use chasqui_base::{clock, fault_point};
 use chasqui_proto::v1;
 use chasqui_trust::definition::Platform;
-use chasqui_trust::result::{Outcome, RefusalNote, StepResult};
+use chasqui_trust::result::{Outcome, RefusalNote, StepResult, UndoResult};
 use chasqui_trust::{
     ActionResult, Authorised, DeviceIdentity, Digest, Envelope, OrderBundle, Refusal, verify_order,
     verify_result,
 };
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
-use crate::action::runner::{self, Control, Ran};
-use crate::action::{self, Setting};
-use crate::agent::{Agent, Event, Running};
-use crate::consent;
+use crate::agent::Agent;
 use crate::journal::{Accepted, Done, Started, State};
 use crate::outbox::Item;
-use crate::output::Output;
-use crate::policy::{Policy, Refused};
+use crate::policy::Refused;
+use schedule::Schedule;
 
-/// How long a running action may go on after the agent was asked to stop.
-const STOP_GRACE: Duration = Duration::from_secs(60);
 /// Orders whose time has not come, kept until it does.
 const MAX_HELD: usize = 64;
 /// Orders called off before they came.
 const MAX_STOPPED: usize = 256;
 
-/// Judges deliveries and runs orders, one at a time.
+/// Judges deliveries and runs orders, those together that do not get in each other's way.
 #[derive(Debug)]
 pub struct Engine {
     agent: Arc<Agent>,
     stopped: Mutex<VecDeque<Digest>>,
+    schedule: Schedule,
     queue: mpsc::UnboundedSender<Digest>,
 }
 
@@ -51,6 +49,7 @@ struct Answer {
     output: chasqui_trust::result::Output,
     check: Option<chasqui_trust::result::CheckResult>,
     consent: Option<Envelope>,
+    undo: Option<UndoResult>,
 }
 
 impl Answer {
@@ -63,6 +62,7 @@ impl Answer {
             output: chasqui_trust::result::Output::of(b"", false),
             check: None,
             consent: None,
+            undo: None,
         }
     }
 }
@@ -75,6 +75,7 @@ impl Engine {
         let engine = Arc::new(Self {
             agent,
             stopped: Mutex::new(VecDeque::new()),
+            schedule: Schedule::default(),
             queue,
         });
         (engine, queued)
@@ -94,27 +95,15 @@ impl Engine {
                     let _ = self.queue.send(entry.digest);
                 }
                 State::Started if self.finish_from_outbox(&entry.digest) => {}
+                State::Started if self.goes_on(&entry.digest) => {
+                    let _ = self.queue.send(entry.digest);
+                }
                 State::Started => {
                     tracing::warn!(
                         order_id = entry.order_id,
                         "an action was interrupted; its result is unknown"
                     );
-                    let ended = crate::lock(&self.agent.journal).steps(&entry.digest);
-                    let steps = ended
-                        .into_iter()
-                        .map(|id| StepResult {
-                            id,
-                            exit_code: None,
-                            duration_ms: 0,
-                            note: "ended before the interruption".to_owned(),
-                        })
-                        .collect();
-                    let answer = Answer {
-                        started: entry.started,
-                        steps,
-                        output: chasqui_trust::result::Output::of(b"", true),
-                        ..Answer::without_effect(Outcome::Unknown, None)
-                    };
+                    let answer = self.unknown(&entry.digest, entry.started);
                     self.answer(&entry.order_id, entry.digest, answer, true);
                 }
                 State::Done if !entry.delivered && !self.agent.outbox.contains(&entry.digest) => {
@@ -124,6 +113,18 @@ impl Engine {
             }
         }
         self.agent.show_history();
+    }
+
+    /// Nobody can say how it ended; what the journal knows of it is said.
+    fn unknown(&self, digest: &Digest, started: Option<Started>) -> Answer {
+        let progress = crate::lock(&self.agent.journal).progress(digest);
+        Answer {
+            started,
+            steps: progress.steps,
+            output: chasqui_trust::result::Output::of(b"", true),
+            consent: progress.consent.as_deref().and_then(envelope_of),
+            ..Answer::without_effect(Outcome::Unknown, None)
+        }
     }
 
     /// A result that the journal could not take, but the outbox did, is still the result.
@@ -279,6 +280,7 @@ impl Engine {
             requester: authorised.requester().name.clone(),
             reason: order.reason.clone(),
             not_after_ms: order.not_after_ms,
+            boot_id: self.agent.boot_id.clone(),
             bundle: base64::engine::general_purpose::STANDARD.encode(bundle),
         };
         let kept = crate::lock(&self.agent.journal).accept(&order.id, digest, accepted);
@@ -309,168 +311,6 @@ impl Engine {
         }
     }
 
-    /// Runs queued orders until the agent stops.
-    pub async fn work(self: Arc<Self>, mut queued: mpsc::UnboundedReceiver<Digest>) {
-        loop {
-            let digest = tokio::select! {
-                biased;
-                () = self.agent.stopping.cancelled() => return,
-                digest = queued.recv() => match digest {
-                    Some(digest) => digest,
-                    None => return,
-                },
-            };
-            let order_id = crate::lock(&self.agent.journal)
-                .entry(&digest)
-                .filter(|entry| entry.state == State::Accepted)
-                .map(|entry| entry.order_id.clone());
-            if let Some(order_id) = order_id {
-                self.agent
-                    .board
-                    .update(|status| status.running = Some(order_id.clone()));
-                if let Some(answer) = self.run(&order_id, digest).await {
-                    self.answer(&order_id, digest, answer, true);
-                }
-                self.agent.board.update(|status| status.running = None);
-                self.agent.show_history();
-            }
-        }
-    }
-
-    /// Judges an accepted order once more, at the moment it would begin, and runs it. None leaves it accepted.
-    async fn run(&self, order_id: &str, digest: Digest) -> Option<Answer> {
-        let refuse = |refused| Some(Answer::without_effect(Outcome::Refused, Some(refused)));
-        let cancelled = || Some(Answer::without_effect(Outcome::Cancelled, None));
-        if self.was_stopped(&digest) {
-            return cancelled();
-        }
-        let bundle = crate::lock(&self.agent.journal).bundle(&digest);
-        let Some(bundle) = bundle else {
-            return refuse(Refused::new(
-                "JOURNAL_DAMAGED",
-                "la copia de la orden en el diario no se puede leer; solicítela de nuevo",
-                "the journal's copy of the order cannot be read; request it again",
-            ));
-        };
-        let authorised = match self.verify_fresh(&bundle).await {
-            Verdict::Authorised(authorised) => authorised,
-            Verdict::Refused(refused) => return refuse(refused),
-            // It was acceptable a moment ago; the clock went back or the documents ended.
-            Verdict::Later(_) | Verdict::Held => match self.verify(&bundle) {
-                Ok(authorised) => Box::new(authorised),
-                Err(refusal) => return refuse(self.refused_of(&refusal)),
-            },
-        };
-        let policy = match Policy::load(&self.agent.config.policy) {
-            Ok(policy) => policy,
-            Err(refused) => return refuse(refused),
-        };
-        let identity = self.agent.identity();
-        // A clock that is ahead would make young files old.
-        let ahead_ms = crate::lock(&self.agent.clock_offset_ms).unwrap_or(0).max(0);
-        let setting = Setting::new(
-            &policy,
-            clock::now_ms().saturating_sub(ahead_ms),
-            vec![
-                self.agent.config.state_dir.clone(),
-                self.agent.config.root.clone(),
-            ],
-        );
-        let plan = match action::plan(*authorised, &setting) {
-            Ok(plan) => plan,
-            Err(refused) => return refuse(refused),
-        };
-        let consent = match consent::obtain(
-            plan.authorised(),
-            identity.fingerprint(),
-            &identity.key,
-            clock::now_ms(),
-        ) {
-            Ok(consent) => consent,
-            Err(refused) => return refuse(refused),
-        };
-
-        let control = self.begin_watch(order_id, digest);
-        let before = runner::observe(&plan, &control).await;
-        if control.cancel.is_cancelled() || self.agent.stopping.is_cancelled() {
-            self.end_watch(&digest, &control);
-            // Nothing was done: called off by a person, or left for the next start.
-            return if control.cancel.is_cancelled() {
-                cancelled()
-            } else {
-                None
-            };
-        }
-        let begin = Started {
-            at_ms: clock::now_ms(),
-            boot_id: self.agent.boot_id.clone(),
-        };
-        let started = crate::lock(&self.agent.journal).start(&digest, begin.at_ms, &begin.boot_id);
-        if let Err(error) = started {
-            tracing::error!(order_id, %error, "journal not writable, order not begun");
-            self.end_watch(&digest, &control);
-            return refuse(journal_unavailable(&error));
-        }
-        self.agent.progress(order_id, v1::ProgressState::Running);
-        self.agent.show_history();
-        let guard = self.stop_when_told(&control);
-        let ran = {
-            let agent = &self.agent;
-            let mut on_step = |step: &StepResult| {
-                let noted = crate::lock(&agent.journal).step(&digest, clock::now_ms(), &step.id);
-                if let Err(error) = noted {
-                    tracing::debug!(%error, "step not noted");
-                }
-            };
-            let mut on_check = || agent.progress(order_id, v1::ProgressState::Checking);
-            runner::run(&plan, before, &control, &mut on_step, &mut on_check).await
-        };
-        guard.abort();
-        let by_person = self.was_stopped(&digest);
-        self.end_watch(&digest, &control);
-        Some(answer_of(ran, by_person, begin, &control.output, consent))
-    }
-
-    /// After the agent was asked to stop, a running action gets its grace and is then ended.
-    fn stop_when_told(&self, control: &Control) -> tokio::task::JoinHandle<()> {
-        let stopping = self.agent.stopping.clone();
-        let cancel = control.cancel.clone();
-        tokio::spawn(async move {
-            stopping.cancelled().await;
-            tokio::time::sleep(STOP_GRACE).await;
-            cancel.cancel();
-        })
-    }
-
-    fn begin_watch(&self, order_id: &str, digest: Digest) -> Control {
-        let control = Control {
-            output: Arc::new(Output::default()),
-            cancel: CancellationToken::new(),
-        };
-        crate::lock(&self.agent.running).insert(
-            digest,
-            Running {
-                order_id: order_id.to_owned(),
-                cancel: control.cancel.clone(),
-                output: control.output.clone(),
-            },
-        );
-        // A stop that came in between finds the order running from here on.
-        if self.was_stopped(&digest) {
-            control.cancel.cancel();
-        }
-        let _ = self.agent.events.send(Event::Output {
-            order_id: order_id.to_owned(),
-            output: control.output.clone(),
-        });
-        control
-    }
-
-    fn end_watch(&self, digest: &Digest, control: &Control) {
-        control.output.close();
-        crate::lock(&self.agent.running).remove(digest);
-    }
-
     /// Stopping is always allowed and needs no signature.
     pub fn stop(&self, digest: Digest) {
         {
@@ -492,6 +332,10 @@ impl Engine {
     }
 
     fn verify(&self, bundle: &[u8]) -> Result<Authorised, Refusal> {
+        self.verify_at(bundle, clock::now_ms())
+    }
+
+    fn verify_at(&self, bundle: &[u8], now_ms: i64) -> Result<Authorised, Refusal> {
         let device = DeviceIdentity {
             fingerprint: self.agent.identity().fingerprint(),
             platform: Some(if cfg!(windows) {
@@ -502,9 +346,7 @@ impl Engine {
         };
         let trust = crate::lock(&self.agent.trust);
         match trust.catalogue() {
-            Some(catalogue) => {
-                verify_order(bundle, trust.state(), catalogue, &device, clock::now_ms())
-            }
+            Some(catalogue) => verify_order(bundle, trust.state(), catalogue, &device, now_ms),
             None => Err(Refusal::CatalogueNotTrusted),
         }
     }
@@ -644,21 +486,20 @@ impl Engine {
             output: answer.output,
             check: answer.check,
             consent_digest: answer.consent.as_ref().map(Envelope::payload_digest),
-            undo: None,
+            undo: answer.undo,
             started_boot_id: answer.started.map(|begin| begin.boot_id),
             boot_id: self.agent.boot_id.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             clock_offset_ms: *crate::lock(&self.agent.clock_offset_ms),
         };
         let envelope = chasqui_trust::sign(&result, &[&identity.key])?;
-        let json = |envelope: &Envelope| String::from_utf8_lossy(&envelope.to_json()).into_owned();
         Ok(Done {
             at_ms: finished_at_ms,
             request_id: clock::new_id().to_string(),
             outcome: outcome_name(result.outcome).to_owned(),
             explanation,
-            envelope: json(&envelope),
-            consent: answer.consent.as_ref().map(json),
+            envelope: json_of(&envelope),
+            consent: answer.consent.as_ref().map(json_of),
         })
     }
 }
@@ -670,29 +511,6 @@ enum Verdict {
     /// Cannot be judged with the papers at hand; the coordinator brings it again.
     Held,
     Refused(Refused),
-}
-
-fn answer_of(
-    ran: Ran,
-    by_person: bool,
-    started: Started,
-    output: &Output,
-    consent: Option<Envelope>,
-) -> Answer {
-    let outcome = match (&ran.check, ran.cancelled) {
-        (_, true) if by_person => Outcome::Cancelled,
-        (Some(check), false) if check.holds => Outcome::Succeeded,
-        _ => Outcome::Failed,
-    };
-    Answer {
-        outcome,
-        refused: None,
-        started: Some(started),
-        steps: ran.steps,
-        output: output.summary(),
-        check: ran.check,
-        consent,
-    }
 }
 
 /// The name of an outcome in journal, history and output.
@@ -741,6 +559,14 @@ fn journal_unavailable(error: &std::io::Error) -> Refused {
             "the machine cannot write its journal ({error}), and without it nothing runs: free some space and request it again"
         ),
     )
+}
+
+fn json_of(envelope: &Envelope) -> String {
+    String::from_utf8_lossy(&envelope.to_json()).into_owned()
+}
+
+fn envelope_of(json: &str) -> Option<Envelope> {
+    Envelope::from_json(json.as_bytes()).ok()
 }
 
 fn text_of(text: &chasqui_trust::Text) -> Text {

@@ -20,7 +20,9 @@ use std::path::{Path, PathBuf};
 use chasqui_base::text::Text;
 use chasqui_base::{durable, fault_point};
 use chasqui_trust::Digest;
+use chasqui_trust::result::{StepResult, UndoCause};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Most orders remembered. An entry can only go once its order cannot be accepted any more.
 pub const MAX_ENTRIES: usize = 10_000;
@@ -49,6 +51,8 @@ pub struct Accepted {
     pub reason: String,
     /// The order cannot be accepted from here on, UTC milliseconds.
     pub not_after_ms: i64,
+    /// Of the start of the machine in which it came.
+    pub boot_id: String,
     /// The delivered bundle, base64, so that a restart can judge it again.
     pub bundle: String,
 }
@@ -74,10 +78,45 @@ pub struct Done {
 #[serde(rename_all = "snake_case")]
 enum Record {
     Accepted(Accepted),
-    Started { at_ms: i64, boot_id: String },
-    Step { at_ms: i64, id: String },
+    Started {
+        at_ms: i64,
+        boot_id: String,
+        before: Value,
+        consent: Option<String>,
+    },
+    Step {
+        at_ms: i64,
+        result: StepResult,
+    },
+    /// The steps are over; what remains has no effects, but for taking them back.
+    Stepped {
+        at_ms: i64,
+        said: Value,
+    },
+    /// The steps that take the effects back may have begun.
+    Undoing {
+        at_ms: i64,
+        cause: UndoCause,
+    },
     Done(Done),
-    Delivered { at_ms: i64 },
+    Delivered {
+        at_ms: i64,
+    },
+}
+
+/// How far an order that was begun came, for who goes on after a restart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// What the check saw before the first step; null when the file does not tell.
+    pub before: Value,
+    /// DSSE envelope of the consent receipt, JSON text.
+    pub consent: Option<String>,
+    /// Steps that ended.
+    pub steps: Vec<StepResult>,
+    /// Present when the steps are over: their last words.
+    pub stepped: Option<Value>,
+    /// Present when taking the effects back may have begun: why.
+    pub undoing: Option<UndoCause>,
 }
 
 /// How far an order is.
@@ -198,19 +237,27 @@ impl Journal {
             })
     }
 
-    /// Ids of steps that ended, in order.
-    pub fn steps(&self, digest: &Digest) -> Vec<String> {
+    /// How far an order that was begun came.
+    pub fn progress(&self, digest: &Digest) -> Progress {
+        let mut progress = Progress::default();
         let Some(entry) = self.entries.get(digest) else {
-            return Vec::new();
+            return progress;
         };
-        read_file(&self.path(&entry.order_id, digest))
-            .records
-            .into_iter()
-            .filter_map(|record| match record {
-                Record::Step { id, .. } => Some(id),
-                _ => None,
-            })
-            .collect()
+        for record in read_file(&self.path(&entry.order_id, digest)).records {
+            match record {
+                Record::Started {
+                    before, consent, ..
+                } => {
+                    progress.before = before;
+                    progress.consent = consent;
+                }
+                Record::Step { result, .. } => progress.steps.push(result),
+                Record::Stepped { said, .. } => progress.stepped = Some(said),
+                Record::Undoing { cause, .. } => progress.undoing = Some(cause),
+                Record::Accepted(_) | Record::Done(_) | Record::Delivered { .. } => {}
+            }
+        }
+        progress
     }
 
     /// Writes a new order down. On an error nothing was accepted.
@@ -248,35 +295,68 @@ impl Journal {
         Ok(())
     }
 
-    /// Durable before the first effect. On an error nothing may be begun.
-    pub fn start(&mut self, digest: &Digest, at_ms: i64, boot_id: &str) -> io::Result<()> {
+    /// Durable before the first effect, with what the check saw and what the person answered. On an error nothing may be
+    /// begun.
+    pub fn start(
+        &mut self,
+        digest: &Digest,
+        begin: &Started,
+        before: &Value,
+        consent: Option<&str>,
+    ) -> io::Result<()> {
         let entry = self.must_be(digest, State::Accepted)?;
         let path = self.path(&entry.order_id, digest);
         fault_point!("agent.journal.start");
         let record = Record::Started {
-            at_ms,
-            boot_id: boot_id.to_owned(),
+            at_ms: begin.at_ms,
+            boot_id: begin.boot_id.clone(),
+            before: before.clone(),
+            consent: consent.map(str::to_owned),
         };
         append(&path, &record, Sync::Yes, RESERVE)?;
         if let Some(entry) = self.entries.get_mut(digest) {
             entry.state = State::Started;
-            entry.started = Some(Started {
-                at_ms,
-                boot_id: boot_id.to_owned(),
-            });
+            entry.started = Some(begin.clone());
         }
         fault_point!("agent.journal.started");
         Ok(())
     }
 
     /// Notes a step's end, for the person who later asks how far it came. Not synced: it decides nothing.
-    pub fn step(&mut self, digest: &Digest, at_ms: i64, id: &str) -> io::Result<()> {
+    pub fn step(&mut self, digest: &Digest, at_ms: i64, result: &StepResult) -> io::Result<()> {
         let entry = self.must_be(digest, State::Started)?;
         let record = Record::Step {
             at_ms,
-            id: id.to_owned(),
+            result: result.clone(),
         };
         append(&self.path(&entry.order_id, digest), &record, Sync::No, 0)
+    }
+
+    /// The steps are over. Durable: after a restart nothing but the check and the taking back remains.
+    pub fn stepped(&mut self, digest: &Digest, at_ms: i64, said: &Value) -> io::Result<()> {
+        let entry = self.must_be(digest, State::Started)?;
+        let record = Record::Stepped {
+            at_ms,
+            said: said.clone(),
+        };
+        append(
+            &self.path(&entry.order_id, digest),
+            &record,
+            Sync::Yes,
+            RESERVE,
+        )
+    }
+
+    /// Durable before the first step that takes effects back: it is not begun twice.
+    pub fn undoing(&mut self, digest: &Digest, at_ms: i64, cause: UndoCause) -> io::Result<()> {
+        let entry = self.must_be(digest, State::Started)?;
+        let record = Record::Undoing { at_ms, cause };
+        append(
+            &self.path(&entry.order_id, digest),
+            &record,
+            Sync::Yes,
+            RESERVE,
+        )
     }
 
     /// Keeps the result. The entry answers every later delivery of the same order.
@@ -431,14 +511,14 @@ fn summarise(order_id: String, digest: Digest, read: &Read) -> Entry {
                     ..accepted.clone()
                 });
             }
-            Record::Started { at_ms, boot_id } => {
+            Record::Started { at_ms, boot_id, .. } => {
                 entry.state = State::Started;
                 entry.started = Some(Started {
                     at_ms: *at_ms,
                     boot_id: boot_id.clone(),
                 });
             }
-            Record::Step { .. } => {}
+            Record::Step { .. } | Record::Stepped { .. } | Record::Undoing { .. } => {}
             Record::Done(done) => {
                 entry.state = State::Done;
                 entry.done_at_ms = Some(done.at_ms);

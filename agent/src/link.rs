@@ -229,7 +229,6 @@ struct Session<'a> {
     welcome: v1::Welcome,
     /// Ended with the session.
     tasks: JoinSet<()>,
-    observe_now: Arc<Notify>,
 }
 
 impl<'a> Session<'a> {
@@ -291,7 +290,6 @@ impl<'a> Session<'a> {
             stream,
             welcome,
             tasks: JoinSet::new(),
-            observe_now: Arc::new(Notify::new()),
         };
         session.begin(last_inventory);
         let cap = clock::duration_ms(session.welcome.reconnect_cap_ms);
@@ -345,7 +343,7 @@ impl<'a> Session<'a> {
         self.tasks.spawn(observe_regularly(
             agent.clone(),
             self.client.clone(),
-            self.observe_now.clone(),
+            self.agent.observe_now.clone(),
             reported_at,
             first,
             every,
@@ -432,7 +430,7 @@ impl<'a> Session<'a> {
                     });
                 }
             }
-            FromServer::InventoryRequested(_) => self.observe_now.notify_one(),
+            FromServer::InventoryRequested(_) => self.agent.observe_now.notify_one(),
             FromServer::Probe(probe) => {
                 self.send(FromAgent::ProbeAnswer(v1::ProbeAnswer {
                     nonce: probe.nonce,

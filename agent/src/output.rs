@@ -76,6 +76,11 @@ impl Output {
         chasqui_trust::result::Output::of(&inner.kept, inner.written > inner.kept.len() as u64)
     }
 
+    /// What is kept so far.
+    pub fn kept(&self) -> Vec<u8> {
+        crate::lock(&self.inner).kept.clone()
+    }
+
     /// Bytes written, kept or not.
     pub fn written(&self) -> u64 {
         crate::lock(&self.inner).written

@@ -38,6 +38,7 @@ pub struct Policy {
     denied: Vec<String>,
     temp_folders: Option<Vec<PathBuf>>,
     untouched_only: bool,
+    always_ask: bool,
     hours: Option<Hours>,
 }
 
@@ -63,6 +64,9 @@ struct File {
     /// `disk.clean.temp` leaves what was read or changed in any way, not only what was modified.
     #[serde(default)]
     untouched_only: bool,
+    /// The person here is asked before every action above risk 0, whatever was signed.
+    #[serde(default)]
+    always_ask: bool,
     /// Actions above risk 0 run only in these hours.
     hours: Option<HoursFile>,
 }
@@ -147,6 +151,7 @@ impl Policy {
             denied: file.denied,
             temp_folders,
             untouched_only: file.untouched_only,
+            always_ask: file.always_ask,
             hours,
         })
     }
@@ -214,6 +219,11 @@ impl Policy {
                 folders
             }
         }
+    }
+
+    /// True when the person here must say yes to an action of this risk.
+    pub fn asks(&self, risk: u8) -> bool {
+        self.always_ask && risk > 0
     }
 
     /// True when files that were read or changed in any way must stay.
@@ -329,6 +339,13 @@ mod tests {
         );
         assert!(policy.allows("dns.flush", 1, 0).is_err());
         assert!(policy.allows("dns.flush.all", 1, 0).is_ok());
+    }
+
+    #[test]
+    fn a_machine_may_want_to_be_asked() {
+        assert!(!Policy::default().asks(4));
+        let policy = policy("always_ask = true").unwrap();
+        assert!(policy.asks(1) && !policy.asks(0));
     }
 
     #[test]

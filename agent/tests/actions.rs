@@ -14,22 +14,20 @@ use std::time::Duration;
 
 use chasqui_agent::action::program::{Limits, check_file, run};
 use chasqui_agent::action::{Setting, plan};
-use chasqui_agent::journal::{Accepted, Done, Journal, State};
+use chasqui_agent::journal::{Accepted, Done, Journal, Started, State};
 use chasqui_agent::output::Output;
 use chasqui_agent::policy::Policy;
 use chasqui_base::clock;
 use chasqui_base::text::Text;
 use chasqui_trust::definition::Definition;
 use chasqui_trust::order::{Parameter, ParameterValue};
+use chasqui_trust::result::{StepResult, UndoCause};
 use chasqui_trust::{Authorised, DeviceIdentity, Digest, Document as _, TrustState, verify_order};
 use support::{Organisation, definition, program};
 use tokio_util::sync::CancellationToken;
 
 fn limits(time: Duration) -> Limits {
-    Limits {
-        time,
-        cancel: CancellationToken::new(),
-    }
+    Limits::new(time, CancellationToken::new())
 }
 
 /// Processes whose command line holds this word.
@@ -247,8 +245,18 @@ fn accepted() -> Accepted {
         requester: "Ana".into(),
         reason: "prueba".into(),
         not_after_ms: 1_000,
+        boot_id: "boot".into(),
         bundle: "AAAA".into(),
     }
+}
+
+fn begin(journal: &mut Journal, digest: &Digest, at_ms: i64) -> std::io::Result<()> {
+    let started = Started {
+        at_ms,
+        boot_id: "boot".into(),
+    };
+    let before = serde_json::json!({"seen": 1});
+    journal.start(digest, &started, &before, Some("{}"))
 }
 
 fn done() -> Done {
@@ -283,20 +291,34 @@ fn the_journal_comes_back_in_the_state_it_was_left_in() {
             .entry(&digest)
             .map(|entry| (entry.state, entry.delivered))
     };
+    let step = StepResult {
+        id: "step".into(),
+        exit_code: Some(0),
+        duration_ms: 4,
+        note: String::new(),
+    };
     let mut journal = Journal::open(folder.path()).unwrap();
     assert!(
-        journal.start(&digest, 20, "boot").is_err(),
+        begin(&mut journal, &digest, 20).is_err(),
         "nothing is begun that was not accepted"
     );
     journal.accept(ID, digest, accepted()).unwrap();
     assert_eq!(state(), Some((State::Accepted, false)));
     assert!(journal.accept(ID, digest, accepted()).is_err());
     assert_eq!(journal.bundle(&digest).unwrap(), [0, 0, 0]);
-    journal.start(&digest, 20, "boot").unwrap();
+    begin(&mut journal, &digest, 20).unwrap();
     assert_eq!(state(), Some((State::Started, false)));
-    assert!(journal.start(&digest, 21, "boot").is_err(), "at most once");
-    journal.step(&digest, 25, "step").unwrap();
-    assert_eq!(journal.steps(&digest), ["step"]);
+    assert!(begin(&mut journal, &digest, 21).is_err(), "at most once");
+    journal.step(&digest, 25, &step).unwrap();
+    journal
+        .undoing(&digest, 26, UndoCause::CheckFailed)
+        .unwrap();
+    let progress = journal.progress(&digest);
+    assert_eq!(progress.steps, [step]);
+    assert_eq!(progress.before, serde_json::json!({"seen": 1}));
+    assert_eq!(progress.consent.as_deref(), Some("{}"));
+    assert_eq!(progress.undoing, Some(UndoCause::CheckFailed));
+    assert_eq!(progress.stepped, None);
     journal.finish(&digest, &done()).unwrap();
     assert_eq!(state(), Some((State::Done, false)));
     assert!(journal.finish(&digest, &done()).is_err());
@@ -320,7 +342,7 @@ fn a_journal_cut_at_any_byte_never_lets_an_order_run_again() {
     let mut journal = Journal::open(folder.path()).unwrap();
     journal.accept(ID, digest, accepted()).unwrap();
     let accepted_length = fs::metadata(file_of(folder.path())).unwrap().len();
-    journal.start(&digest, 20, "boot").unwrap();
+    begin(&mut journal, &digest, 20).unwrap();
     journal.finish(&digest, &done()).unwrap();
     let path = file_of(folder.path());
     let whole = fs::read(&path).unwrap();

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use chasqui_agent::action::disk_clean_temp::{Cleaner, Pass, Tally};
+use chasqui_agent::action::files_clean::{Cleaner, Pass, Tally};
 use chasqui_agent::output::Output;
 use chasqui_base::clock;
 

@@ -10,17 +10,22 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use chasqui_base::clock;
-use chasqui_trust::definition::is_interpreter;
+use chasqui_base::text::Text;
+use chasqui_trust::definition::{self, Priority, StopPolicy, is_interpreter};
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
 use rustix::process::{Pid, Signal};
+use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio_util::sync::CancellationToken;
 
+use super::builtin::{self, Boxed, Finding, Work, fact};
+use super::cgroup::Group;
 use crate::output::Output;
 
-/// Time between asking a tree to end and ending it.
-const GRACE: Duration = Duration::from_secs(5);
+/// Of programs that give way to the person's.
+const LOW_PRIORITY: i32 = 10;
+
 /// How long what a finished program left in the pipe is still read, when something it started holds the pipe open.
 const DRAIN: Duration = Duration::from_millis(500);
 /// Marks every process of a step, so that those which left the group are found too.
@@ -35,13 +40,123 @@ pub struct Ended {
     pub note: String,
 }
 
-/// What of a program cannot be changed by a definition.
+/// How long a program may run, what ends it earlier, and what it may take of the machine.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Longest run.
     pub time: Duration,
     /// Ends it earlier.
     pub cancel: CancellationToken,
+    /// Leaves what must be let finish to itself: this agent ends.
+    pub leave: CancellationToken,
+    /// What it may take.
+    pub bounds: Bounds,
+    /// Variables besides those that every step gets.
+    pub env: &'static [(&'static str, &'static str)],
+}
+
+/// What a program may take of the machine, and how it is ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Memory, processor and processes.
+    pub limits: definition::Limits,
+    /// Whether it is ended at all.
+    pub stop: StopPolicy,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            limits: definition::Limits::default(),
+            stop: StopPolicy::EndTree { grace_ms: 5_000 },
+        }
+    }
+}
+
+impl Limits {
+    /// These limits and no others.
+    pub fn new(time: Duration, cancel: CancellationToken) -> Self {
+        Self {
+            time,
+            cancel,
+            leave: CancellationToken::new(),
+            bounds: Bounds::default(),
+            env: &[],
+        }
+    }
+}
+
+/// A program of a definition, as step or check.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Absolute.
+    pub path: String,
+    /// As they are passed.
+    pub args: Vec<String>,
+    /// Exit codes that mean it worked.
+    pub success_codes: Vec<i64>,
+}
+
+impl Program {
+    async fn run(&self, work: &Work<'_>) -> Ended {
+        let limits = work.control.limits(work.limit);
+        run(&self.path, &self.args, &limits, &work.control.output).await
+    }
+
+    fn is_success(&self, ended: &Ended) -> bool {
+        ended
+            .exit_code
+            .is_some_and(|code| self.success_codes.contains(&code))
+    }
+}
+
+impl builtin::Step for Program {
+    fn run<'a>(&'a self, work: &'a Work<'a>) -> Boxed<'a, builtin::Ended> {
+        Box::pin(async {
+            let ended = self.run(work).await;
+            builtin::Ended {
+                worked: self.is_success(&ended),
+                exit_code: ended.exit_code,
+                note: ended.note,
+                said: Value::Null,
+            }
+        })
+    }
+}
+
+impl builtin::Check for Program {
+    fn observe<'a>(&'a self, _: &'a Work<'a>) -> Boxed<'a, Value> {
+        Box::pin(async { Value::Null })
+    }
+
+    fn judge<'a>(&'a self, _: &'a Value, _: &'a Value, work: &'a Work<'a>) -> Boxed<'a, Finding> {
+        Box::pin(async {
+            let ended = self.run(work).await;
+            let none: Option<i64> = None;
+            let said = match ended.exit_code {
+                Some(code) => code.to_string(),
+                None => ended.note.clone(),
+            };
+            Finding {
+                holds: self.is_success(&ended),
+                facts: vec![fact("exit_code", none, ended.exit_code, "")],
+                explanation: Text::new(
+                    format!("la comprobación respondió {said}"),
+                    format!("the check answered {said}"),
+                ),
+            }
+        })
+    }
+}
+
+/// Runs a tool of the system for its words: what it printed, at most a megabyte, and how it ended. Nothing of it goes to
+/// the action's output.
+pub async fn ask(path: &str, args: &[&str], time: Duration) -> (Ended, String) {
+    let output = Output::default();
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let limits = Limits::new(time, CancellationToken::new());
+    let ended = run(path, &args, &limits, &output).await;
+    (ended, String::from_utf8_lossy(&output.kept()).into_owned())
 }
 
 /// Whether this file may be run at all: the one the name leads to must not be an interpreter, and nobody but root (or
@@ -68,7 +183,8 @@ pub fn check_file(path: &str) -> Result<(), String> {
 /// Runs it to its end, its limit, or its calling off.
 pub async fn run(path: &str, args: &[String], limits: &Limits, output: &Output) -> Ended {
     let mark = clock::new_id().to_string();
-    let (mut child, reader) = match spawn(path, args, &mark) {
+    let group = Group::make(&mark, &limits.bounds.limits, Path::new("/"));
+    let (mut child, reader) = match spawn(path, args, limits, &mark) {
         Ok(spawned) => spawned,
         Err(error) => {
             return Ended {
@@ -77,22 +193,50 @@ pub async fn run(path: &str, args: &[String], limits: &Limits, output: &Output) 
             };
         }
     };
+    if let Some(pid) = pid_of(child.as_ref()) {
+        bound(pid, group.as_ref(), &limits.bounds.limits, output);
+    }
     let mut reading = Box::pin(read_all(reader, output));
     let mut read_to_end = false;
     let sleep = tokio::time::sleep(limits.time);
     tokio::pin!(sleep);
+    let lets_finish = limits.bounds.stop == StopPolicy::LetFinish;
+    let mut over = None;
     let why = loop {
         tokio::select! {
             () = &mut reading, if !read_to_end => read_to_end = true,
             status = wait_leader(child.as_mut()) => break Why::Exit(status),
-            () = &mut sleep => break Why::Stopped("time limit"),
-            () = limits.cancel.cancelled() => break Why::Stopped("cancelled"),
+            () = &mut sleep, if over.is_none() => over = Some("time limit"),
+            () = limits.cancel.cancelled(), if over.is_none() => over = Some("cancelled"),
+            () = limits.leave.cancelled(), if lets_finish => break Why::Left,
+        }
+        if let Some(note) = over
+            && !lets_finish
+        {
+            break Why::Stopped(note);
         }
     };
-    let ended = match why {
-        Why::Exit(status) => ended_of(status),
-        Why::Stopped(note) => {
-            end_tree(child.as_mut(), &mark, &mut reading, &mut read_to_end).await;
+    let ended = match (why, over) {
+        (Why::Exit(status), None) => ended_of(status),
+        // Ending it in the middle would leave more harm than its end; people hear that it was not ended.
+        (Why::Exit(status), Some(note)) => {
+            let mut ended = ended_of(status);
+            ended.note = format!("{note}, let finish {}", ended.note)
+                .trim_end()
+                .to_owned();
+            ended
+        }
+        (Why::Left, _) => Ended {
+            exit_code: None,
+            note: LEFT.to_owned(),
+        },
+        (Why::Stopped(note), _) => {
+            let grace = match limits.bounds.stop {
+                StopPolicy::EndTree { grace_ms } => clock::duration_ms(grace_ms),
+                StopPolicy::LetFinish => Duration::ZERO,
+            };
+            end_tree(child.as_mut(), grace, &mut reading, &mut read_to_end).await;
+            end_marked(&mark, group.as_ref()).await;
             Ended {
                 exit_code: None,
                 note: note.to_owned(),
@@ -106,14 +250,58 @@ pub async fn run(path: &str, args: &[String], limits: &Limits, output: &Output) 
     ended
 }
 
+/// The note of a program that goes on without this agent.
+pub const LEFT: &str = "left running";
+
+fn pid_of(child: &dyn ChildWrapper) -> Option<Pid> {
+    child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(Pid::from_raw)
+}
+
+/// Puts a program just begun under its bounds. What cannot be bounded is said where people read.
+fn bound(pid: Pid, group: Option<&Group>, limits: &definition::Limits, output: &Output) {
+    if limits.priority == Priority::Low {
+        let _ = rustix::process::setpriority_pgrp(Some(pid), LOW_PRIORITY);
+    }
+    let grouped = group.is_some_and(|group| group.take(pid));
+    let held = group
+        .filter(|_| grouped)
+        .map(Group::holds)
+        .unwrap_or_default();
+    if let Some(bytes) = limits.memory_bytes
+        && !held.memory
+    {
+        // Of each process instead of all together: less, and what there is.
+        let limit = rustix::process::Rlimit {
+            current: Some(bytes),
+            maximum: Some(bytes),
+        };
+        let set = rustix::process::prlimit(Some(pid), rustix::process::Resource::As, limit);
+        output.line(match set {
+            Ok(_) => "limits: memory of each process (no cgroup for all together)",
+            Err(_) => "limits: memory is not bounded here",
+        });
+    }
+    if limits.cpu_percent.is_some() && !held.cpu {
+        output.line("limits: processor time is not bounded here (no cgroup)");
+    }
+    if limits.processes.is_some() && !held.processes {
+        output.line("limits: the number of processes is not bounded here (no cgroup)");
+    }
+}
+
 enum Why {
     Exit(std::io::Result<ExitStatus>),
     Stopped(&'static str),
+    Left,
 }
 
 fn spawn(
     path: &str,
     args: &[String],
+    limits: &Limits,
     mark: &str,
 ) -> std::io::Result<(Box<dyn ChildWrapper>, pipe::Receiver)> {
     let (reader, writer) = std::io::pipe()?;
@@ -127,12 +315,16 @@ fn spawn(
             .env("LANG", "C.UTF-8")
             .env("LC_ALL", "C.UTF-8")
             .env(MARK, mark)
+            .envs(limits.env.iter().copied())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::from(writer))
             .stderr(Stdio::from(errors));
     });
-    command.wrap(ProcessGroup::leader()).wrap(KillOnDrop);
+    command.wrap(ProcessGroup::leader());
+    if limits.bounds.stop != StopPolicy::LetFinish {
+        command.wrap(KillOnDrop);
+    }
     let child = command.spawn()?;
     // The command holds our writing ends; while it lives the pipe has no end.
     drop(command);
@@ -159,30 +351,32 @@ async fn read_all(mut reader: pipe::Receiver, output: &Output) {
     }
 }
 
-/// Ends the group, first asking, then by force, and after that whatever carries the mark outside of it.
+/// Ends the group, first asking, then by force.
 async fn end_tree<F: Future<Output = ()> + Unpin>(
     child: &mut dyn ChildWrapper,
-    mark: &str,
+    grace: Duration,
     reading: &mut F,
     read_to_end: &mut bool,
 ) {
-    let group = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(Pid::from_raw);
-    if let Some(group) = group {
-        let _ = rustix::process::kill_process_group(group, Signal::TERM);
-        let sleep = tokio::time::sleep(GRACE);
-        tokio::pin!(sleep);
-        loop {
-            tokio::select! {
-                () = &mut *reading, if !*read_to_end => *read_to_end = true,
-                _ = wait_leader(child) => break,
-                () = &mut sleep => break,
-            }
+    let Some(group) = pid_of(child) else { return };
+    let _ = rustix::process::kill_process_group(group, Signal::TERM);
+    let sleep = tokio::time::sleep(grace);
+    tokio::pin!(sleep);
+    loop {
+        tokio::select! {
+            () = &mut *reading, if !*read_to_end => *read_to_end = true,
+            _ = wait_leader(child) => break,
+            () = &mut sleep => break,
         }
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
-        let _ = wait_leader(child).await;
+    }
+    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    let _ = wait_leader(child).await;
+}
+
+/// Ends what left the group: all of the cgroup at once where there is one, and whatever carries the mark.
+async fn end_marked(mark: &str, group: Option<&Group>) {
+    if let Some(group) = group {
+        group.kill();
     }
     // A process may fork while it is looked for.
     for _ in 0..10 {

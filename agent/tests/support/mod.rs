@@ -308,6 +308,11 @@ pub fn definition(id: &str, run: Run, check: Run) -> Definition {
         consent: Consent::Notify,
         when_absent: WhenAbsent::Proceed,
         approvals: 0,
+        // One after the other, as if all worked on the same thing.
+        locks: vec![Lock {
+            resource: "test".into(),
+            parameter: None,
+        }],
         check_time_limit_ms: 10_000,
         steps: vec![Step {
             id: "step".into(),

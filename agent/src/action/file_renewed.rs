@@ -1,38 +1,13 @@
-//! The built-in checks: what is observed before the first step, and what must hold afterwards. The answer depends on the
-//! machine alone, never on what a step said of itself.
+//! `file.renewed`: a file is another one than before, and of its kind. The answer depends on the machine alone.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use chasqui_base::text::Text;
-use chasqui_trust::result::CheckFact;
+use serde::{Deserialize, Serialize};
 
-/// What a check found.
-#[derive(Clone, Debug)]
-pub struct Finding {
-    /// True is success.
-    pub holds: bool,
-    /// Before and after.
-    pub facts: Vec<CheckFact>,
-    /// In words.
-    pub explanation: Text,
-}
-
-/// A fact with both sides.
-pub fn fact(
-    name: &str,
-    before: Option<impl ToString>,
-    after: Option<impl ToString>,
-    unit: &str,
-) -> CheckFact {
-    CheckFact {
-        name: name.to_owned(),
-        before: before.map(|value| value.to_string()),
-        after: after.map(|value| value.to_string()),
-        unit: unit.to_owned(),
-    }
-}
+use super::builtin::{Finding, fact};
 
 /// `file.renewed`: the file is there, is a plain file, begins as it should, and is not the one from before.
 #[derive(Clone, Debug)]
@@ -44,7 +19,7 @@ pub struct FileRenewed {
 }
 
 /// What tells one state of a file from another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileState {
     inode: u64,
     modified: (i64, u32),

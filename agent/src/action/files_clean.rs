@@ -18,8 +18,9 @@ use chasqui_base::text::Text;
 use chasqui_trust::result::CheckFact;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
-use super::check::{Finding, fact};
+use super::builtin::{Finding, fact};
 use crate::output::Output;
 
 /// Deepest folder entered, one handle each.
@@ -52,7 +53,7 @@ pub struct Cleaner {
 }
 
 /// Counts of one walk.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Plain files met.
     pub files: u64,
