@@ -424,7 +424,8 @@ impl StateLock {
 
 /// The kernel's boot id; a fixed word where there is none.
 pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+    let path = chasqui_base::fault::system_root().join("proc/sys/kernel/random/boot_id");
+    std::fs::read_to_string(path)
         .ok()
         .map(|text| text.trim().to_owned())
         .filter(|text| !text.is_empty() && text.len() <= 64)

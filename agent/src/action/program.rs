@@ -20,7 +20,7 @@ use tokio::net::unix::pipe;
 use tokio_util::sync::CancellationToken;
 
 use super::builtin::{self, Boxed, Finding, Work, fact};
-use super::cgroup::Group;
+use super::cgroup::{Group, Holds};
 use crate::output::Output;
 
 /// Of programs that give way to the person's.
@@ -184,7 +184,11 @@ pub fn check_file(path: &str) -> Result<(), String> {
 pub async fn run(path: &str, args: &[String], limits: &Limits, output: &Output) -> Ended {
     let mark = clock::new_id().to_string();
     let group = Group::make(&mark, &limits.bounds.limits, Path::new("/"));
-    let (mut child, reader) = match spawn(path, args, limits, &mark) {
+    let holds = group.as_ref().map(Group::holds).unwrap_or_default();
+    let memory = limits.bounds.limits.memory_bytes.filter(|_| !holds.memory);
+    let limiter = memory.and_then(|bytes| Some((limiter()?, bytes)));
+    say_unbounded(&limits.bounds.limits, holds, limiter.is_some(), output);
+    let (mut child, reader) = match spawn(path, args, limits, limiter, &mark) {
         Ok(spawned) => spawned,
         Err(error) => {
             return Ended {
@@ -194,7 +198,12 @@ pub async fn run(path: &str, args: &[String], limits: &Limits, output: &Output) 
         }
     };
     if let Some(pid) = pid_of(child.as_ref()) {
-        bound(pid, group.as_ref(), &limits.bounds.limits, output);
+        if limits.bounds.limits.priority == Priority::Low {
+            let _ = rustix::process::setpriority_pgrp(Some(pid), LOW_PRIORITY);
+        }
+        if group.as_ref().is_some_and(|group| !group.take(pid)) {
+            output.line("limits: the program could not be put into its cgroup");
+        }
     }
     let mut reading = Box::pin(read_all(reader, output));
     let mut read_to_end = false;
@@ -260,34 +269,26 @@ fn pid_of(child: &dyn ChildWrapper) -> Option<Pid> {
         .and_then(Pid::from_raw)
 }
 
-/// Puts a program just begun under its bounds. What cannot be bounded is said where people read.
-fn bound(pid: Pid, group: Option<&Group>, limits: &definition::Limits, output: &Output) {
-    if limits.priority == Priority::Low {
-        let _ = rustix::process::setpriority_pgrp(Some(pid), LOW_PRIORITY);
-    }
-    let grouped = group.is_some_and(|group| group.take(pid));
-    let held = group
-        .filter(|_| grouped)
-        .map(Group::holds)
-        .unwrap_or_default();
-    if let Some(bytes) = limits.memory_bytes
-        && !held.memory
-    {
-        // Of each process instead of all together: less, and what there is.
-        let limit = rustix::process::Rlimit {
-            current: Some(bytes),
-            maximum: Some(bytes),
-        };
-        let set = rustix::process::prlimit(Some(pid), rustix::process::Resource::As, limit);
-        output.line(match set {
-            Ok(_) => "limits: memory of each process (no cgroup for all together)",
-            Err(_) => "limits: memory is not bounded here",
+/// A program of util-linux that limits itself and then becomes the other: so that the limit holds from its first byte on.
+fn limiter() -> Option<&'static str> {
+    ["/usr/bin/prlimit", "/bin/prlimit"]
+        .into_iter()
+        .find(|path| check_file(path).is_ok())
+}
+
+/// What cannot be bounded is said where people read.
+fn say_unbounded(limits: &definition::Limits, holds: Holds, limiter: bool, output: &Output) {
+    if limits.memory_bytes.is_some() && !holds.memory {
+        output.line(if limiter {
+            "limits: memory of each process (no cgroup for all together)"
+        } else {
+            "limits: memory is not bounded here (neither cgroup nor prlimit)"
         });
     }
-    if limits.cpu_percent.is_some() && !held.cpu {
+    if limits.cpu_percent.is_some() && !holds.cpu {
         output.line("limits: processor time is not bounded here (no cgroup)");
     }
-    if limits.processes.is_some() && !held.processes {
+    if limits.processes.is_some() && !holds.processes {
         output.line("limits: the number of processes is not bounded here (no cgroup)");
     }
 }
@@ -302,11 +303,16 @@ fn spawn(
     path: &str,
     args: &[String],
     limits: &Limits,
+    limiter: Option<(&str, u64)>,
     mark: &str,
 ) -> std::io::Result<(Box<dyn ChildWrapper>, pipe::Receiver)> {
     let (reader, writer) = std::io::pipe()?;
     let errors = writer.try_clone()?;
-    let mut command = CommandWrap::with_new(Path::new(path), |command| {
+    let program = limiter.map_or(path, |(limiter, _)| limiter);
+    let mut command = CommandWrap::with_new(Path::new(program), |command| {
+        if let Some((_, bytes)) = limiter {
+            command.arg(format!("--as={bytes}")).arg("--").arg(path);
+        }
         command
             .args(args)
             .env_clear()

@@ -2,11 +2,11 @@
 //! the steps, what takes them back, the check. And going on after a restart where the journal says that only what has no
 //! effects is left.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chasqui_base::clock;
+use chasqui_base::fault::system_root;
 use chasqui_proto::v1;
 use chasqui_trust::definition::{Consent, Definition, Interruption, WhenAbsent};
 use chasqui_trust::order::Start;
@@ -154,7 +154,7 @@ impl Engine {
             Ok(plan) => plan,
             Err(refused) => return refuse_with(refused, consent),
         };
-        if let Err(refused) = conditions::check(plan.authorised(), &PathBuf::from("/")).await {
+        if let Err(refused) = conditions::check(plan.authorised(), &system_root()).await {
             return refuse_with(refused, consent);
         }
         let before = runner::observe(&plan, control).await;
@@ -373,6 +373,7 @@ impl Engine {
             self.agent.config.policy.clone(),
         ];
         let setting = Setting {
+            root: system_root(),
             agent: Some(self.agent.clone()),
             ..Setting::new(&policy, now_ms, own_paths)
         };

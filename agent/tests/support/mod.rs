@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub struct Organisation {
     pub root_key: SigningKey,
     pub admin_key: SigningKey,
     pub publisher_key: SigningKey,
+    pub second_publisher_key: SigningKey,
     pub requester_key: SigningKey,
     pub approver_key: SigningKey,
     pub ca: Authority,
@@ -125,6 +127,7 @@ impl Organisation {
     pub fn new() -> Self {
         let issued_at_ms = clock::now_ms() - HOUR_MS;
         let (root_key, admin_key, publisher_key) = (key(1), key(2), key(3));
+        let second_publisher_key = key(6);
         let ca = Authority::new();
         let role = |key: &SigningKey| Role {
             key_ids: vec![key.key_id()],
@@ -140,10 +143,14 @@ impl Organisation {
                 root_key.public_key(),
                 admin_key.public_key(),
                 publisher_key.public_key(),
+                second_publisher_key.public_key(),
             ],
             root: role(&root_key),
             trust_admins: role(&admin_key),
-            publishers: role(&publisher_key),
+            publishers: Role {
+                key_ids: vec![publisher_key.key_id(), second_publisher_key.key_id()],
+                threshold: 1,
+            },
             release: None,
             coordinators: vec![RootCoordinator {
                 name: "one".into(),
@@ -163,6 +170,7 @@ impl Organisation {
             root_key,
             admin_key,
             publisher_key,
+            second_publisher_key,
             requester_key: key(4),
             approver_key: key(5),
             ca,
@@ -217,7 +225,11 @@ impl Organisation {
                 })
                 .collect(),
         };
-        sign(&catalogue, &[&self.publisher_key]).unwrap()
+        sign(
+            &catalogue,
+            &[&self.publisher_key, &self.second_publisher_key],
+        )
+        .unwrap()
     }
 
     /// A signed and approved order for one machine.
@@ -405,6 +417,7 @@ pub struct Coordinator {
     pub book: Arc<Mutex<Book>>,
     pub address: SocketAddr,
     pub organisation: Arc<Organisation>,
+    reachable: Arc<AtomicBool>,
 }
 
 impl Coordinator {
@@ -418,6 +431,8 @@ impl Coordinator {
             ..Book::default()
         }));
         let (address_of, address) = std::sync::mpsc::channel();
+        let reachable = Arc::new(AtomicBool::new(true));
+        let cable = reachable.clone();
         let service = Service {
             book: book.clone(),
             organisation: organisation.clone(),
@@ -436,10 +451,15 @@ impl Coordinator {
                         loop {
                             let (tcp, _) = listener.accept().await.unwrap();
                             let (tls, accepted) = (tls.clone(), accepted.clone());
+                            let cable = cable.clone();
+                            if !cable.load(Ordering::SeqCst) {
+                                continue;
+                            }
                             tokio::spawn(async move {
                                 if let Ok(stream) = tls.accept(tcp).await {
-                                    let _ =
-                                        accepted.send(Ok::<_, std::io::Error>(Io(stream))).await;
+                                    let _ = accepted
+                                        .send(Ok::<_, std::io::Error>(Io(stream, cable)))
+                                        .await;
                                 }
                             });
                         }
@@ -458,7 +478,13 @@ impl Coordinator {
             book,
             address: address.recv().unwrap(),
             organisation,
+            reachable,
         }
+    }
+
+    /// Pulls the cable, or puts it back.
+    pub fn set_reachable(&self, reachable: bool) {
+        self.reachable.store(reachable, Ordering::SeqCst);
     }
 
     pub fn book(&self) -> std::sync::MutexGuard<'_, Book> {
@@ -756,7 +782,18 @@ fn real_now_ms() -> i64 {
     clock::now_ms()
 }
 
-struct Io(TlsStream<TcpStream>);
+struct Io(TlsStream<TcpStream>, Arc<AtomicBool>);
+
+impl Io {
+    /// As a cable that was pulled, seen at the next byte.
+    fn cut(&self) -> std::io::Result<()> {
+        if self.1.load(Ordering::SeqCst) {
+            Ok(())
+        } else {
+            Err(std::io::ErrorKind::ConnectionReset.into())
+        }
+    }
+}
 
 impl tonic::transport::server::Connected for Io {
     type ConnectInfo = ();
@@ -769,7 +806,9 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        let polled = Pin::new(&mut self.0).poll_read(cx, buffer);
+        self.cut()?;
+        polled
     }
 }
 
@@ -779,6 +818,7 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
+        self.cut()?;
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {

@@ -33,6 +33,16 @@ pub fn pass(name: &str, passes: &std::sync::atomic::AtomicU32) {
     }
 }
 
+/// Where the system's own files and programs are: `/`, or in builds for tests what `CHASQUI_SYSTEM_ROOT` says, so that a test
+/// can restart a machine that it made of files.
+pub fn system_root() -> std::path::PathBuf {
+    #[cfg(debug_assertions)]
+    if let Some(root) = std::env::var_os("CHASQUI_SYSTEM_ROOT") {
+        return root.into();
+    }
+    std::path::PathBuf::from("/")
+}
+
 /// A place where a test may end the process: `fault_point!("agent.journal.started")`.
 #[macro_export]
 macro_rules! fault_point {
