@@ -271,7 +271,17 @@ fn facts(result: &ActionResult, outcome: TargetState, host_name: &str, digest: &
         .refusal
         .as_ref()
         .map(|note| json!({"rule": note.rule, "detail": both(&note.detail)}));
+    let undo = result
+        .undo
+        .as_ref()
+        .map(|undo| json!({"cause": undo.cause, "complete": undo.complete}));
+    let restarted = result
+        .started_boot_id
+        .as_ref()
+        .is_some_and(|started| *started != result.boot_id);
     json!({
+        "undo": undo,
+        "restarted": restarted,
         "host_name": host_name,
         "outcome": outcome.as_str(),
         "result": digest,
