@@ -548,7 +548,9 @@ pub fn shipped_definitions() -> Result<Vec<Definition>> {
     let mut paths: Vec<PathBuf> = fs::read_dir(&folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
+    // The schema of the format lies beside what it describes.
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+    paths.retain(|path| path.file_name().is_some_and(|name| name != "schema.json"));
     paths.sort();
     let mut definitions = Vec::new();
     for path in paths {

@@ -95,10 +95,10 @@ pub enum Command {
     /// Whether a device should be retired
     #[command(subcommand)]
     Retirement(RetirementCommand),
-    /// Action definitions
+    /// Action definitions and the signed list of them
     #[command(subcommand)]
-    Definition(DefinitionCommand),
-    /// Root, people document and catalogue
+    Catalogue(crate::catalogue::args::CatalogueCommand),
+    /// Root and people document
     #[command(subcommand)]
     Trust(crate::trust::args::TrustCommand),
     /// The key you sign with
@@ -582,18 +582,6 @@ pub enum RetirementCommand {
         /// As of this day, YYYY-MM-DD (default: now)
         #[arg(long, value_name = "DAY", value_parser = crate::input::day)]
         as_of: Option<i64>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum DefinitionCommand {
-    /// List definitions of the catalogue in force
-    List,
-    /// Store definitions at the coordinator
-    Publish {
-        /// Definition files
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
     },
 }
 

@@ -68,6 +68,18 @@ pub fn read_file(path: &Path) -> Outcome<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Files of a folder that end in `.json`, in order of name.
+pub fn json_files(folder: &Path) -> Outcome<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(|error| Failure::file(folder, &error))?;
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
 /// Writes a file durably; `mode` as on Unix.
 pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Outcome {
     chasqui_base::durable::write(path, bytes, mode).map_err(|error| Failure::file(path, &error))

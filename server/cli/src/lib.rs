@@ -3,10 +3,10 @@
 //! This crate must never know the server's tables or the agent's insides: it speaks the public API and reads papers.
 
 pub mod args;
+pub mod catalogue;
 pub mod client;
 pub mod completions;
 pub mod context;
-pub mod definition;
 pub mod demo;
 pub mod device;
 pub mod evidence;
@@ -97,7 +97,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Order(command) => order::run(context, command).await,
         Command::Evidence(command) => evidence::run(context, command).await,
         Command::Retirement(command) => retirement::run(context, command).await,
-        Command::Definition(command) => definition::run(context, command).await,
+        Command::Catalogue(command) => catalogue::run(context, command).await,
         Command::Trust(command) => trust::run(context, command).await,
         Command::Key(command) => key::run(context, command),
         Command::Demo(args) => demo::run(context, args).await,

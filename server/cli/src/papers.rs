@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chasqui_base::clock;
 use chasqui_proto::v1;
 use chasqui_trust::{
-    Definition, Digest, Document as _, People, Refusal, TrustState, VerifiedCatalogue,
+    CatalogueEntry, Definition, Digest, Document as _, People, Refusal, TrustState, VerifiedCatalogue,
 };
 
 use crate::client::{Client, call};
@@ -116,8 +116,8 @@ pub async fn fetch(client: &Client, pinned: &[u8]) -> Outcome<Papers> {
             "the coordinator has no people document and catalogue yet",
         )
         .hint(
-            "publíquelos con: chasqui trust publish",
-            "publish them with: chasqui trust publish",
+            "publíquelos con: chasqui trust publish y chasqui catalogue publish",
+            "publish them with: chasqui trust publish and chasqui catalogue publish",
         ));
     }
     state.accept_people(&documents.people, now)?;
@@ -139,10 +139,19 @@ pub async fn definition(
             format!("the catalogue has no action {id:?}"),
         )
         .hint(
-            "véalas con: chasqui definition list",
-            "list them with: chasqui definition list",
+            "véalas con: chasqui catalogue list",
+            "list them with: chasqui catalogue list",
         )
     })?;
+    definition_of(client, entry).await
+}
+
+/// The definition of an entry of the verified catalogue.
+pub async fn definition_of(
+    client: &Client,
+    entry: &CatalogueEntry,
+) -> Outcome<(Definition, Vec<u8>)> {
+    let id = &entry.id;
     let published = list(client).await?;
     let bytes = published
         .into_iter()
@@ -156,8 +165,8 @@ pub async fn definition(
                 format!("the coordinator lacks the text of {id:?} that the catalogue signs"),
             )
             .hint(
-                "publíquelo con: chasqui definition publish",
-                "publish it with: chasqui definition publish",
+                "publíquelo con: chasqui catalogue publish",
+                "publish it with: chasqui catalogue publish",
             )
         })?;
     Ok((Definition::decode_payload(&bytes)?, bytes))

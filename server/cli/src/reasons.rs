@@ -369,8 +369,8 @@ const TABLE: &[Reason] = &[
         "el catálogo venció: ninguna orden puede ejecutarse",
         "the catalogue expired: no order can run",
         Some((
-            "quien administra la confianza lo renueva con: chasqui trust renew",
-            "a trust administrator renews it with: chasqui trust renew",
+            "un publicador lo firma de nuevo con: chasqui catalogue sign",
+            "a publisher signs it anew with: chasqui catalogue sign",
         )),
     ),
     row(
@@ -396,8 +396,8 @@ const TABLE: &[Reason] = &[
         "el coordinador todavía no tiene catálogo",
         "the coordinator has no catalogue yet",
         Some((
-            "publíquelo con: chasqui trust publish",
-            "publish it with: chasqui trust publish",
+            "publíquelo con: chasqui catalogue publish",
+            "publish it with: chasqui catalogue publish",
         )),
     ),
     row(
@@ -411,8 +411,8 @@ const TABLE: &[Reason] = &[
         "no existe esa definición",
         "there is no such definition",
         Some((
-            "véalas con: chasqui definition list",
-            "list them with: chasqui definition list",
+            "véalas con: chasqui catalogue list",
+            "list them with: chasqui catalogue list",
         )),
     ),
     row(

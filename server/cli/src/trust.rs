@@ -1,4 +1,4 @@
-//! `trust …`: root, people document and catalogue. Everything but `publish` works on files alone, so the ceremony's
+//! `trust …`: root and people document. Everything but `publish` works on files alone, so the ceremony's
 //! machine needs no network; `publish` carries the signed files to the coordinator, which can only pass them on.
 
 pub mod args;
@@ -11,6 +11,7 @@ pub mod show;
 use std::path::{Path, PathBuf};
 
 use chasqui_base::clock;
+use chasqui_base::text::Lang;
 use chasqui_proto::v1;
 use chasqui_trust::{Envelope, SigningKey, TrustState};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use crate::client::{Client, call};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{Screen, Tone};
-use crate::{definition, input, key};
+use crate::{input, key};
 use args::{PassphraseArgs, TrustCommand};
 use folder::{Folder, Kind, Standing, settle};
 
@@ -41,33 +42,8 @@ pub async fn run(context: &Context, command: TrustCommand) -> Outcome {
             show_standing(screen, &[standing]);
         }
         TrustCommand::Renew(args) => {
-            let standings = renew::run(context, &args)?;
-            show_standing(screen, &standings);
-        }
-        TrustCommand::Catalogue {
-            folder,
-            paths,
-            replace,
-        } => {
-            let (draft, entries) = edit::catalogue(&Folder::at(&folder.dir), &paths, replace)?;
-            let value = json!({
-                "draft": draft.display().to_string(),
-                "definitions": entries.iter().map(|e| json!({
-                    "id": e.id,
-                    "version": e.version,
-                    "digest": e.digest.to_hex(),
-                })).collect::<Vec<_>>(),
-            });
-            screen.show(&value, |s| {
-                let mut out = String::new();
-                for entry in &entries {
-                    out.push_str(&format!(
-                        "{} v{}  {}\n",
-                        entry.id, entry.version, entry.digest
-                    ));
-                }
-                out + &draft_text(s, &draft)
-            });
+            let standing = renew::run(context, &args)?;
+            show_standing(screen, &[standing]);
         }
         TrustCommand::Add(command) => show_draft(screen, &edit::add(&command)?),
         TrustCommand::Revoke(command) => show_draft(screen, &edit::revoke(&command)?),
@@ -108,11 +84,11 @@ pub async fn run(context: &Context, command: TrustCommand) -> Outcome {
     Ok(())
 }
 
-/// Carries every root, definition, people document and catalogue of a folder to the coordinator.
+/// Carries every root and the people document of a folder to the coordinator.
 pub async fn publish(client: &Client, folder: &Folder) -> Outcome<Vec<(String, u64)>> {
     let mut published = Vec::new();
     let mut roots = Vec::new();
-    for file in edit::json_files(&folder.file("roots"))? {
+    for file in input::json_files(&folder.file("roots"))? {
         let envelope = Envelope::from_json(&input::read_file(&file)?)?;
         roots.push((folder::version_of(&envelope)?, envelope));
     }
@@ -121,23 +97,15 @@ pub async fn publish(client: &Client, folder: &Folder) -> Outcome<Vec<(String, u
         let version = publish_one(client, &envelope).await?;
         published.push(("root".to_owned(), version));
     }
-    let definitions = folder.file("definitions");
-    if definitions.is_dir() {
-        for file in edit::json_files(&definitions)? {
-            let bytes = input::read_file(&file)?;
-            definition::publish(client, &bytes).await?;
-        }
-    }
-    for kind in [Kind::People, Kind::Catalogue] {
-        if let Some(envelope) = folder.envelope(&folder.complete(kind))? {
-            let version = publish_one(client, &envelope).await?;
-            published.push((kind.name().to_owned(), version));
-        }
+    if let Some(envelope) = folder.envelope(&folder.complete(Kind::People))? {
+        let version = publish_one(client, &envelope).await?;
+        published.push((Kind::People.name().to_owned(), version));
     }
     Ok(published)
 }
 
-async fn publish_one(client: &Client, envelope: &Envelope) -> Outcome<u64> {
+/// Hands one signed document to the coordinator; gives back its version.
+pub async fn publish_one(client: &Client, envelope: &Envelope) -> Outcome<u64> {
     let kind = match Kind::of(envelope)? {
         Kind::Root => v1::TrustDocumentKind::Root,
         Kind::People => v1::TrustDocumentKind::People,
@@ -167,6 +135,17 @@ fn sign(
     let screen = &context.screen;
     let bytes = input::read_file(file)?;
     let mut envelope = Envelope::from_json(&bytes)?;
+    if Kind::of(&envelope)? == Kind::Catalogue {
+        // A publisher must see the definitions, not a list of digests.
+        return Err(Failure::usage(
+            "un catálogo no se firma aquí",
+            "a catalogue is not signed here",
+        )
+        .hint(
+            "fírmelo con: chasqui catalogue sign",
+            "sign it with: chasqui catalogue sign",
+        ));
+    }
     for other in merge {
         take_signatures(&mut envelope, other)?;
     }
@@ -197,7 +176,7 @@ fn sign(
 }
 
 /// Takes over the signatures of a copy of the same draft.
-fn take_signatures(envelope: &mut Envelope, other: &Path) -> Outcome {
+pub fn take_signatures(envelope: &mut Envelope, other: &Path) -> Outcome {
     let copy = Envelope::from_json(&input::read_file(other)?)?;
     if copy.payload != envelope.payload || copy.payload_type != envelope.payload_type {
         let shown = other.display();
@@ -295,8 +274,8 @@ fn draft_text(screen: &Screen, draft: &Path) -> String {
             )
         } else {
             screen.say(
-                "firme personas y catálogo con: chasqui trust renew",
-                "sign people document and catalogue with: chasqui trust renew",
+                "firme el documento de personas con: chasqui trust renew",
+                "sign the people document with: chasqui trust renew",
             )
         }
     )
@@ -308,7 +287,8 @@ fn show_draft(screen: &Screen, draft: &Path) {
     });
 }
 
-fn show_standing(screen: &Screen, standings: &[Standing]) {
+/// How drafts stand, and what is missing.
+pub fn show_standing(screen: &Screen, standings: &[Standing]) {
     let one = |standing: &Standing| {
         json!({
             "document": standing.kind.name(),
@@ -317,6 +297,7 @@ fn show_standing(screen: &Screen, standings: &[Standing]) {
             "complete": standing.complete,
             "signatures": standing.signatures,
             "missing": standing.missing.as_ref().map(|f| f.text.get(screen.lang).to_owned()),
+            "missing_code": standing.missing.as_ref().map(|f| f.code.clone()),
         })
     };
     let value: Value = json!({ "documents": standings.iter().map(one).collect::<Vec<_>>() });
@@ -340,10 +321,18 @@ fn show_standing(screen: &Screen, standings: &[Standing]) {
                 ));
                 if let Some(missing) = &standing.missing {
                     out.push_str(&format!("  {}\n", missing.text.get(s.lang)));
-                    out.push_str(s.say(
-                        "  → quien falte firma con: chasqui trust sign ARCHIVO --key CLAVE\n",
-                        "  → whoever is missing signs with: chasqui trust sign FILE --key KEY\n",
-                    ));
+                    let (es, en) = match (&missing.hint, standing.kind) {
+                        (Some(hint), _) => (hint.get(Lang::Es), hint.get(Lang::En)),
+                        (None, Kind::Catalogue) => (
+                            "quien falte firma con: chasqui catalogue sign --key CLAVE",
+                            "whoever is missing signs with: chasqui catalogue sign --key KEY",
+                        ),
+                        (None, _) => (
+                            "quien falte firma con: chasqui trust sign ARCHIVO --key CLAVE",
+                            "whoever is missing signs with: chasqui trust sign FILE --key KEY",
+                        ),
+                    };
+                    out.push_str(&format!("  → {}\n", s.say(es, en)));
                 }
             }
         }

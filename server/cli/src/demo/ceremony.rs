@@ -9,10 +9,11 @@ use chasqui_trust::people::{Custody, Duty, Person, PersonKey};
 use chasqui_trust::{PublicKey, SigningKey};
 use zeroize::Zeroizing;
 
+use crate::catalogue::read;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::trust::folder::{DAY_MS, Folder, Kind, sign_draft};
 use crate::trust::{edit, init, renew};
-use crate::{definition, input, key};
+use crate::{catalogue, input, key};
 
 /// Definitions built into this program; the same files the server's catalogue folder holds.
 const DEFINITIONS: [&str; 2] = [
@@ -109,7 +110,7 @@ impl Keys {
         &self,
         folder: &Path,
         signers: &[Signer],
-        catalogue: Option<&Path>,
+        from: Option<&Path>,
     ) -> Outcome<usize> {
         let folder = Folder::at(folder);
         let now = clock::now_ms();
@@ -129,11 +130,10 @@ impl Keys {
             })
             .collect();
         edit::put_persons(&folder, persons)?;
-        let definitions = definitions(catalogue)?;
-        edit::put_definitions(&folder, &definitions, true)?;
-        for standing in renew::documents(&folder, &[&self.admin], &[&self.publisher], 30, 180)? {
-            complete(standing)?;
-        }
+        complete(renew::people(&folder, &[&self.admin], 30)?)?;
+        let definitions = definitions(from)?;
+        let publisher = [&self.publisher];
+        complete(catalogue::sign::with_keys(&folder, &definitions, &publisher, 180)?)?;
         Ok(definitions.len())
     }
 }
@@ -141,13 +141,13 @@ impl Keys {
 /// Canonical definitions of a folder, else the built-in ones.
 fn definitions(folder: Option<&Path>) -> Outcome<Vec<Vec<u8>>> {
     match folder {
-        Some(folder) => edit::json_files(folder)?
+        Some(folder) => read::files(&[folder.to_owned()])?
             .iter()
-            .map(|file| definition::canonical(&input::read_file(file)?))
+            .map(|file| Ok(read::file(file)?.1))
             .collect(),
         None => DEFINITIONS
             .iter()
-            .map(|text| definition::canonical(text.as_bytes()))
+            .map(|text| read::canonical(text.as_bytes()))
             .collect(),
     }
 }

@@ -21,7 +21,7 @@ use crate::demo::stage::{Cast, Stage};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{Screen, Tone};
 use crate::trust::folder::Folder;
-use crate::{device, input, key, session, token, trust};
+use crate::{catalogue, device, input, key, session, token, trust};
 
 /// The organisation of the demo.
 const ORG: &str = "demo.chasqui.test";
@@ -216,6 +216,7 @@ pub async fn run(stage: &mut Stage, cast: &mut Cast, args: &DemoArgs) -> Outcome
     let signers: Vec<ceremony::Signer> = actors.iter().filter_map(Actor::signer).collect();
     let definitions = keys.sign_documents(&ceremony, &signers, args.catalogue.as_deref())?;
     trust::publish(&admin, &Folder::at(&ceremony)).await?;
+    catalogue::publish::publish(&admin, &Folder::at(&ceremony)).await?;
     let old_files = folder.fill_work()?;
     stage.done(
         screen.say(

@@ -209,15 +209,9 @@ pub struct RenewArgs {
     /// How long the people document is valid, at most 30 days
     #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=30))]
     pub days: u32,
-    /// How long the catalogue is valid
-    #[arg(long, value_name = "DAYS", default_value_t = 180, value_parser = clap::value_parser!(u32).range(1..=730))]
-    pub catalogue_days: u32,
     /// Key file of a trust administrator (default: those of the trust folder); may be given more than once
     #[arg(long = "admin-key", value_name = "FILE")]
     pub admin_keys: Vec<PathBuf>,
-    /// Key file of a publisher (default: those of the trust folder); may be given more than once
-    #[arg(long = "publisher-key", value_name = "FILE")]
-    pub publisher_keys: Vec<PathBuf>,
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
 }
@@ -226,7 +220,7 @@ pub struct RenewArgs {
 pub enum TrustCommand {
     /// Make the first root: keys, organisation, coordinator. Works without network
     Init(InitArgs),
-    /// Sign a draft with one more key, on this or another machine
+    /// Sign a draft of root or people document with one more key, on this or another machine
     Sign {
         /// The draft
         file: PathBuf,
@@ -242,19 +236,8 @@ pub enum TrustCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// New people document and catalogue with new dates, signed
+    /// New people document with new dates, signed
     Renew(RenewArgs),
-    /// Put definitions into the next catalogue
-    Catalogue {
-        #[command(flatten)]
-        folder: FolderArgs,
-        /// Definition files or folders of them
-        #[arg(required = true, value_name = "PATH")]
-        paths: Vec<PathBuf>,
-        /// Leave out what the last catalogue had
-        #[arg(long)]
-        replace: bool,
-    },
     /// Add to the next people document or root
     #[command(subcommand)]
     Add(AddCommand),
@@ -296,7 +279,7 @@ pub enum TrustCommand {
         #[arg(long)]
         replace: bool,
     },
-    /// Hand the signed documents of a trust folder to the coordinator
+    /// Hand the roots and the people document of a trust folder to the coordinator
     Publish {
         #[command(flatten)]
         folder: FolderArgs,

@@ -1,15 +1,13 @@
-//! `trust add|revoke|catalogue|new-root`: changes of the next people document, catalogue or root. They write unsigned
+//! `trust add|revoke|new-root`: changes of the next people document or root. They write unsigned
 //! drafts; a draft that had signatures loses them, since they were for other content.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chasqui_base::clock;
 use chasqui_trust::key::KeyId;
 use chasqui_trust::people::{Custody, Duty, Person, PersonKey};
 use chasqui_trust::root::{Coordinator, Role};
-use chasqui_trust::{
-    Catalogue, CatalogueEntry, Definition, Digest, Document as _, People, PublicKey, Root,
-};
+use chasqui_trust::{Document as _, People, PublicKey, Root};
 
 use crate::failure::{Exit, Failure, Outcome};
 use crate::trust::args::{
@@ -17,13 +15,13 @@ use crate::trust::args::{
 };
 use crate::trust::folder::{Folder, Kind, days_ms};
 use crate::trust::init;
-use crate::{definition, input, key};
+use crate::key;
 
 /// Least length of a shortened key id.
 const MIN_SHORT_ID: usize = 8;
 /// Usual validity of a new root begun by a change.
 const ROOT_DAYS: u32 = 730;
-/// Validity written into a draft of people or catalogue; `trust renew` sets it anew.
+/// Validity written into a draft of people; `trust renew` sets it anew.
 const DRAFT_DAYS: u32 = 30;
 
 /// What changed: the draft's file.
@@ -188,90 +186,6 @@ pub fn new_root(folder: &Folder, days: u32, threshold: Option<u32>) -> Outcome<P
         }
         Ok(())
     })
-}
-
-/// Puts definitions into the next catalogue; gives back the draft and the digests.
-pub fn catalogue(
-    folder: &Folder,
-    paths: &[PathBuf],
-    replace: bool,
-) -> Outcome<(PathBuf, Vec<CatalogueEntry>)> {
-    let mut files = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            files.extend(json_files(path)?);
-        } else {
-            files.push(path.clone());
-        }
-    }
-    let mut definitions = Vec::new();
-    for file in &files {
-        definitions.push(definition::canonical(&input::read_file(file)?)?);
-    }
-    put_definitions(folder, &definitions, replace)
-}
-
-/// The same from canonical bytes.
-pub fn put_definitions(
-    folder: &Folder,
-    definitions: &[Vec<u8>],
-    replace: bool,
-) -> Outcome<(PathBuf, Vec<CatalogueEntry>)> {
-    folder.create()?;
-    let place = folder.file("definitions");
-    chasqui_base::durable::create_private_dir(&place)
-        .map_err(|error| Failure::file(&place, &error))?;
-    let mut entries = Vec::new();
-    for bytes in definitions {
-        let read = Definition::decode_payload(bytes)?;
-        let entry = CatalogueEntry {
-            id: read.id.clone(),
-            version: read.version,
-            digest: Digest::of(bytes),
-        };
-        let file = place.join(format!("{}-{}.json", entry.id, entry.version));
-        input::write_file(&file, bytes, 0o644)?;
-        entries.push(entry);
-    }
-    let root = folder.root()?;
-    let now = clock::now_ms();
-    let last: Option<Catalogue> = folder.last(Kind::Catalogue)?;
-    let mut next = folder
-        .latest(Kind::Catalogue)?
-        .unwrap_or_else(|| Catalogue {
-            critical: Vec::new(),
-            org: root.org.clone(),
-            version: 1,
-            issued_at_ms: now,
-            expires_at_ms: now + days_ms(DRAFT_DAYS),
-            definitions: Vec::new(),
-        });
-    if replace {
-        next.definitions.clear();
-    }
-    for entry in &entries {
-        next.definitions
-            .retain(|held| (held.id.as_str(), held.version) != (entry.id.as_str(), entry.version));
-        next.definitions.push(entry.clone());
-    }
-    next.definitions
-        .sort_by(|a, b| (a.id.as_str(), a.version).cmp(&(b.id.as_str(), b.version)));
-    next.version = last.map_or(1, |last| last.version + 1);
-    next.issued_at_ms = now;
-    next.expires_at_ms = now + days_ms(DRAFT_DAYS);
-    Ok((folder.write_draft(Kind::Catalogue, &next)?, entries))
-}
-
-/// Files of a folder that end in `.json`, in order of name.
-pub fn json_files(folder: &Path) -> Outcome<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(|error| Failure::file(folder, &error))?;
-    let mut files: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
-        .collect();
-    files.sort();
-    Ok(files)
 }
 
 fn add_key(args: &AddKeyArgs, role: impl FnOnce(&mut Root) -> &mut Role) -> Outcome<PathBuf> {

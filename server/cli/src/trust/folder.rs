@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use chasqui_base::durable;
 use chasqui_trust::{Catalogue, Document, Envelope, People, Root, SigningKey, TrustState, sign};
 
+use crate::catalogue::sign::enough_publishers;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::input;
 
@@ -258,7 +259,9 @@ fn judge(folder: &Folder, kind: Kind, envelope: &Envelope, now_ms: i64) -> Outco
         Kind::Root => TrustState::from_root(&folder.root_bytes()?)?.accept_root(&bytes)?,
         Kind::People => folder.state()?.accept_people(&bytes, now_ms)?,
         Kind::Catalogue => {
-            folder.state()?.accept_catalogue(&bytes, now_ms)?;
+            let mut state = folder.state()?;
+            state.accept_catalogue(&bytes, now_ms)?;
+            enough_publishers(folder, state.root(), envelope)?;
         }
     }
     Ok(())

@@ -118,10 +118,14 @@ pub fn expiry_warning(kind: Kind, expires_at_ms: i64, now_ms: i64, lang: Lang) -
     if left_ms > WARN_DAYS * DAY_MS {
         return None;
     }
-    let (es, en) = match kind {
-        Kind::Root => ("la raíz", "the root"),
-        Kind::People => ("el documento de personas", "the people document"),
-        Kind::Catalogue => ("el catálogo", "the catalogue"),
+    let (es, en, command) = match kind {
+        Kind::Root => ("la raíz", "the root", "chasqui trust new-root"),
+        Kind::People => (
+            "el documento de personas",
+            "the people document",
+            "chasqui trust renew",
+        ),
+        Kind::Catalogue => ("el catálogo", "the catalogue", "chasqui catalogue sign"),
     };
     let what = lang.pick(es, en);
     Some(if left_ms <= 0 {
@@ -132,9 +136,9 @@ pub fn expiry_warning(kind: Kind, expires_at_ms: i64, now_ms: i64, lang: Lang) -
     } else {
         let days = left_ms / DAY_MS;
         match lang {
-            Lang::Es => format!("{what} vence en {days} días; renuévelo con: chasqui trust renew"),
+            Lang::Es => format!("{what} vence en {days} días; renuévelo con: {command}"),
             Lang::En => {
-                format!("{what} expires in {days} days; renew it with: chasqui trust renew")
+                format!("{what} expires in {days} days; renew it with: {command}")
             }
         }
     })
