@@ -41,6 +41,8 @@ pub struct Cast {
     pub admin_key: SigningKey,
     /// The catalogue publisher's key.
     pub publisher_key: SigningKey,
+    /// The second publisher's, without whom nothing of risk 3 counts.
+    pub second_publisher_key: SigningKey,
     /// Requests orders.
     pub technician: Actor,
     /// Approves.
@@ -102,6 +104,7 @@ impl Cast {
         let root_key = SigningKey::generate([1; 32]);
         let admin_key = SigningKey::generate([2; 32]);
         let publisher_key = SigningKey::generate([3; 32]);
+        let second_publisher_key = SigningKey::generate([30; 32]);
         let role = |key: &SigningKey| Role {
             key_ids: vec![key.key_id()],
             threshold: 1,
@@ -112,13 +115,16 @@ impl Cast {
             version: 1,
             issued_at_ms: now_ms - HOUR_MS,
             expires_at_ms: now_ms + 365 * DAY_MS,
-            keys: [&root_key, &admin_key, &publisher_key]
+            keys: [&root_key, &admin_key, &publisher_key, &second_publisher_key]
                 .iter()
                 .map(|key| key.public_key())
                 .collect(),
             root: role(&root_key),
             trust_admins: role(&admin_key),
-            publishers: role(&publisher_key),
+            publishers: Role {
+                key_ids: vec![publisher_key.key_id(), second_publisher_key.key_id()],
+                threshold: 1,
+            },
             release: None,
             coordinators: vec![Coordinator {
                 name: "prueba".to_owned(),
@@ -192,6 +198,7 @@ impl Cast {
             root_key,
             admin_key,
             publisher_key,
+            second_publisher_key,
             technician,
             lead,
             coordinator,
@@ -223,7 +230,8 @@ impl Cast {
     /// # Errors
     /// When it breaks a rule of its form.
     pub fn catalogue_envelope(&self) -> Result<Vec<u8>> {
-        Ok(sign(&self.catalogue, &[&self.publisher_key])?.to_json())
+        let keys = [&self.publisher_key, &self.second_publisher_key];
+        Ok(sign(&self.catalogue, &keys)?.to_json())
     }
 
     /// The definition of this id.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use chasqui_trust::Text;
 use chasqui_trust::definition::{
-    Arg, ArgValue, Check, Consent, Definition, EvidenceSpec, FactKind, NamedArg, Run, Step,
+    Arg, ArgValue, Check, Consent, Definition, EvidenceSpec, FactKind, Lock, NamedArg, Run, Step,
     WhenAbsent,
 };
 use chasqui_trust::order::ParameterValue;
@@ -103,6 +103,11 @@ impl Marker {
             consent: Consent::None,
             when_absent: WhenAbsent::Proceed,
             approvals: 0,
+            // Both append to the same files.
+            locks: vec![Lock {
+                resource: "marks".to_owned(),
+                parameter: None,
+            }],
             time_limit_ms: 600_000,
             check_time_limit_ms: 10_000,
             steps,

@@ -144,7 +144,14 @@ const PERSON: &str = "01976000-0000-7000-8000-000000000001";
 #[test]
 fn a_root_of_two_of_three_is_made_renewed_and_shrunk_offline() {
     let place = Place::new();
-    let made = place.init(&["--root-keys", "3", "--root-threshold", "2"]);
+    let made = place.init(&[
+        "--root-keys",
+        "3",
+        "--root-threshold",
+        "2",
+        "--publisher-keys",
+        "2",
+    ]);
     assert_eq!(made["documents"][0]["complete"], true);
     let root = place.show("trust/root.json");
     assert_eq!(
@@ -161,7 +168,7 @@ fn a_root_of_two_of_three_is_made_renewed_and_shrunk_offline() {
         .unwrap();
     assert_eq!(digest.len(), 64);
 
-    // A person and the two definitions of the catalogue.
+    // A person, and the catalogue, which two publishers sign for what has risk 3.
     let luis = place.key("luis.pem");
     let (code, err) = place.add_person(
         PERSON,

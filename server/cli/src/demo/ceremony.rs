@@ -1,5 +1,5 @@
 //! The trust of the demo, made the way an organisation makes it: root keys in a closed folder, two of three signatures, an
-//! administrator for people, a publisher for actions. The passphrase of these keys exists in this process and, when the
+//! administrator for people, two publishers for actions. The passphrase of these keys exists in this process and, when the
 //! demo stays up, on its screen; it is written nowhere.
 
 use std::path::{Path, PathBuf};
@@ -16,16 +16,25 @@ use crate::trust::{edit, init, renew};
 use crate::{catalogue, input, key};
 
 /// Definitions built into this program; the same files the server's catalogue folder holds.
-const DEFINITIONS: [&str; 2] = [
+const DEFINITIONS: [&str; 11] = [
     include_str!("../../../catalogue/disk.clean.temp.json"),
+    include_str!("../../../catalogue/dns.flush.json"),
+    include_str!("../../../catalogue/inventory.force.json"),
+    include_str!("../../../catalogue/power.reboot.json"),
+    include_str!("../../../catalogue/process.kill.json"),
+    include_str!("../../../catalogue/service.restart.json"),
+    include_str!("../../../catalogue/software.install.json"),
+    include_str!("../../../catalogue/software.remove.json"),
+    include_str!("../../../catalogue/software.update.json"),
     include_str!("../../../catalogue/system.library-cache.rebuild.json"),
+    include_str!("../../../catalogue/time.sync.json"),
 ];
 
 /// Keys of the ceremony, in memory.
 pub struct Keys {
     root: Vec<SigningKey>,
     admin: SigningKey,
-    publisher: SigningKey,
+    publishers: [SigningKey; 2],
     /// Opens the key files.
     pub passphrase: Zeroizing<String>,
 }
@@ -52,7 +61,7 @@ pub fn keys() -> Outcome<Keys> {
     Ok(Keys {
         root,
         admin: key::generate()?,
-        publisher: key::generate()?,
+        publishers: [key::generate()?, key::generate()?],
         passphrase: passphrase()?,
     })
 }
@@ -74,7 +83,9 @@ impl Keys {
             .map(|(n, key)| (keys.join(format!("root-{}.pem", n + 1)), key))
             .collect();
         files.push((keys.join("admin-1.pem"), &self.admin));
-        files.push((keys.join("publisher-1.pem"), &self.publisher));
+        for (n, key) in (1..).zip(&self.publishers) {
+            files.push((keys.join(format!("publisher-{n}.pem")), key));
+        }
         files
     }
 
@@ -93,7 +104,10 @@ impl Keys {
             org: org.to_owned(),
             root: (self.root.iter().map(SigningKey::public_key).collect(), 2),
             admins: (public(&[&self.admin]), 1),
-            publishers: (public(&[&self.publisher]), 1),
+            publishers: (
+                self.publishers.iter().map(SigningKey::public_key).collect(),
+                2,
+            ),
             coordinator: init::coordinator(None, agents_url, people_url, &[ca_file.to_owned()])?,
             thresholds: Vec::new(),
             break_glass: None,
@@ -132,8 +146,13 @@ impl Keys {
         edit::put_persons(&folder, persons)?;
         complete(renew::people(&folder, &[&self.admin], 30)?)?;
         let definitions = definitions(from)?;
-        let publisher = [&self.publisher];
-        complete(catalogue::sign::with_keys(&folder, &definitions, &publisher, 180)?)?;
+        let publishers: Vec<&SigningKey> = self.publishers.iter().collect();
+        complete(catalogue::sign::with_keys(
+            &folder,
+            &definitions,
+            &publishers,
+            180,
+        )?)?;
         Ok(definitions.len())
     }
 }
@@ -172,6 +191,11 @@ mod tests {
 
     #[test]
     fn the_built_in_definitions_are_valid() {
-        assert_eq!(definitions(None).unwrap().len(), 2);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../catalogue");
+        assert_eq!(
+            definitions(None).unwrap(),
+            definitions(Some(&folder)).unwrap(),
+            "each file of the folder, and no other"
+        );
     }
 }
