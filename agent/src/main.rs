@@ -12,7 +12,7 @@ use chasqui_agent::agent::{StateLock, host_name};
 use chasqui_agent::config::{Config, LogFormat};
 use chasqui_agent::failure::Failure;
 use chasqui_agent::inventory::{self, Source, glpi};
-use chasqui_agent::{enrol, observe, run, status, text};
+use chasqui_agent::{consent, enrol, observe, run, status, text};
 use chasqui_base::clock;
 use chasqui_base::text::{Lang, Text};
 use chasqui_proto::facts;
@@ -87,6 +87,13 @@ enum Command {
         /// JSON instead of text / JSON en vez de texto
         #[arg(long)]
         json: bool,
+    },
+    /// Answer a question of technical support / Responder una pregunta de soporte técnico
+    Answer {
+        /// accept, later or no / accept (aceptar), later (ahora no) o no
+        answer: String,
+        /// Order id or its beginning, when several wait / Número de la orden o su comienzo, cuando esperan varias
+        order: Option<String>,
     },
     #[command(hide = true)]
     CollectChild {
@@ -207,6 +214,10 @@ fn execute(command: Command, config: Option<&Path>, lang: Lang) -> Result<(), Fa
                 print(&text::history(&items, lang))
             }
         }
+        Command::Answer { answer, order } => {
+            let state_dir = Config::load(config)?.state_dir;
+            self::answer(&state_dir, &answer, order.as_deref(), lang)
+        }
         Command::CollectChild {
             root,
             without_names,
@@ -222,6 +233,58 @@ fn execute(command: Command, config: Option<&Path>, lang: Lang) -> Result<(), Fa
             print(&out)
         }
     }
+}
+
+/// Answers the question that waits for this account.
+fn answer(state_dir: &Path, answer: &str, order: Option<&str>, lang: Lang) -> Result<(), Failure> {
+    let word = consent::Answer::parse(answer).ok_or_else(|| {
+        Failure::usage(
+            "ANSWER_UNKNOWN",
+            Text::new(
+                "se responde accept (aceptar), later (ahora no) o no",
+                "the answers are accept, later and no",
+            ),
+        )
+    })?;
+    let mut waiting = consent::questions(&state_dir.join("consent"));
+    waiting.retain(|question| order.is_none_or(|order| question.order_id.starts_with(order)));
+    let question = match waiting.as_slice() {
+        [question] => question,
+        [] => {
+            return Err(Failure::failed(
+                "NO_QUESTION",
+                Text::new(
+                    "no hay ninguna pregunta esperando su respuesta; puede que ya haya vencido",
+                    "no question waits for your answer; it may have ended already",
+                ),
+            ));
+        }
+        several => {
+            let ids: Vec<&str> = several.iter().map(|q| q.order_id.as_str()).collect();
+            let ids = ids.join(", ");
+            return Err(Failure::usage(
+                "SEVERAL_QUESTIONS",
+                Text::new(
+                    format!("esperan varias preguntas; agregue el número de la orden: {ids}"),
+                    format!("several questions wait; add the order's id: {ids}"),
+                ),
+            ));
+        }
+    };
+    question.answer(word).map_err(|error| {
+        Failure::failed(
+            "ANSWER_NOT_KEPT",
+            Text::new(
+                format!("la respuesta no se pudo guardar: {error}"),
+                format!("the answer could not be kept: {error}"),
+            ),
+        )
+    })?;
+    print(&format!(
+        "{}\n\n{}\n",
+        question.text,
+        lang.pick("Su respuesta quedó dada.", "Your answer was given.")
+    ))
 }
 
 /// The categories that `--partial` names.

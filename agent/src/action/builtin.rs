@@ -15,7 +15,7 @@ use chasqui_trust::result::CheckFact;
 use serde_json::Value;
 
 use super::runner::Control;
-use super::{Setting, dns, files, inventory, packages, process, reboot, service, time};
+use super::{Setting, dns, files, inventory, message, packages, process, reboot, service, time};
 use crate::policy::Refused;
 
 /// A future of a step or check.
@@ -147,6 +147,7 @@ pub const STEPS: &[(&str, MakeStep)] = &[
     ("power.reboot", reboot::step),
     ("process.end", process::step),
     ("service.control", service::step),
+    ("session.message", message::step),
     ("time.sync", time::step),
 ];
 
@@ -160,6 +161,7 @@ pub const CHECKS: &[(&str, MakeCheck)] = &[
     ("power.rebooted", reboot::check),
     ("process.gone", process::check),
     ("service.state", service::check),
+    ("session.delivered", message::check),
     ("time.synced", time::check),
 ];
 

@@ -9,6 +9,7 @@ pub mod file_renewed;
 mod files;
 pub mod files_clean;
 mod inventory;
+mod message;
 mod packages;
 mod process;
 pub mod program;
@@ -17,7 +18,7 @@ mod reboot;
 pub mod runner;
 mod service;
 mod time;
-mod tool;
+pub(crate) mod tool;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -6,6 +6,8 @@ use std::fs::{self, FileType, Metadata};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use chasqui_base::fault::system_root;
+
 /// More entries than this in a folder are not looked at, and count as somebody.
 const MAX_ENTRIES: usize = 4_096;
 const MAX_SESSION_BYTES: u64 = 64 * 1024;
@@ -15,7 +17,7 @@ const MAX_SERIAL: usize = 32;
 
 /// Where to look.
 pub(super) struct Places {
-    sessions: PathBuf,
+    pub(super) sessions: PathBuf,
     dev: PathBuf,
     is_terminal: fn(FileType) -> bool,
 }
@@ -23,8 +25,8 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn of_this_machine() -> Self {
         Self {
-            sessions: "/run/systemd/sessions".into(),
-            dev: "/dev".into(),
+            sessions: system_root().join("run/systemd/sessions"),
+            dev: system_root().join("dev"),
             is_terminal: is_char_device,
         }
     }
@@ -69,6 +71,15 @@ impl Presence {
             .iter()
             .filter_map(|path| open_to_write(path)?.write_all(text.as_bytes()).ok())
             .count()
+    }
+
+    /// The terminals that people read, with who owns each.
+    pub(super) fn terminals(&self) -> Vec<(PathBuf, u32)> {
+        use std::os::unix::fs::MetadataExt as _;
+        self.terminals
+            .iter()
+            .filter_map(|path| Some((path.clone(), fs::symlink_metadata(path).ok()?.uid())))
+            .collect()
     }
 
     fn read_sessions(&mut self, folder: &Path) -> BTreeMap<String, Console> {

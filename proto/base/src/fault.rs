@@ -43,6 +43,15 @@ pub fn system_root() -> std::path::PathBuf {
     std::path::PathBuf::from("/")
 }
 
+/// What a test sets instead of a program, or a time in milliseconds; None in builds for people.
+pub fn test_value(name: &str) -> Option<std::ffi::OsString> {
+    if cfg!(debug_assertions) {
+        std::env::var_os(name)
+    } else {
+        None
+    }
+}
+
 /// A place where a test may end the process: `fault_point!("agent.journal.started")`.
 #[macro_export]
 macro_rules! fault_point {

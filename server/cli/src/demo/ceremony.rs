@@ -16,13 +16,14 @@ use crate::trust::{edit, init, renew};
 use crate::{catalogue, input, key};
 
 /// Definitions built into this program; the same files the server's catalogue folder holds.
-const DEFINITIONS: [&str; 11] = [
+const DEFINITIONS: [&str; 12] = [
     include_str!("../../../catalogue/disk.clean.temp.json"),
     include_str!("../../../catalogue/dns.flush.json"),
     include_str!("../../../catalogue/inventory.force.json"),
     include_str!("../../../catalogue/power.reboot.json"),
     include_str!("../../../catalogue/process.kill.json"),
     include_str!("../../../catalogue/service.restart.json"),
+    include_str!("../../../catalogue/session.message.json"),
     include_str!("../../../catalogue/software.install.json"),
     include_str!("../../../catalogue/software.remove.json"),
     include_str!("../../../catalogue/software.update.json"),
