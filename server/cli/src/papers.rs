@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use chasqui_base::clock;
 use chasqui_proto::v1;
 use chasqui_trust::{
-    CatalogueEntry, Definition, Digest, Document as _, People, Refusal, TrustState, VerifiedCatalogue,
+    CatalogueEntry, Definition, Digest, Document as _, People, Refusal, TrustState,
+    VerifiedCatalogue,
 };
 
 use crate::client::{Client, call};

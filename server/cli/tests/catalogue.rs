@@ -138,7 +138,11 @@ fn finding<'a>(report: &'a Value, code: &str) -> &'a Value {
 fn what_is_shipped_has_nothing_to_be_said_against() {
     let place = Place::new();
     let report = place.json(&["catalogue", "check", SHIPPED]);
-    assert_eq!((&report["errors"], &report["warnings"]), (&0.into(), &0.into()), "{report}");
+    assert_eq!(
+        (&report["errors"], &report["warnings"]),
+        (&0.into(), &0.into()),
+        "{report}"
+    );
     assert!(report["files"].as_array().unwrap().len() >= 2);
 }
 
@@ -150,9 +154,15 @@ fn a_new_definition_says_what_is_missing_and_is_never_overwritten() {
     let (code, said, guidance) = run(&place.config(), &words);
     assert_eq!(code, 0, "{guidance}");
     assert!(said.contains("chasqui catalogue check"), "{said}");
-    assert!(guidance.contains("if_it_fails") && guidance.contains("check"), "{guidance}");
+    assert!(
+        guidance.contains("if_it_fails") && guidance.contains("check"),
+        "{guidance}"
+    );
     let value: Value = serde_json::from_slice(&fs::read(&out).unwrap()).unwrap();
-    assert_eq!((&value["risk"], &value["consent"]), (&4.into(), &"ask".into()));
+    assert_eq!(
+        (&value["risk"], &value["consent"]),
+        (&4.into(), &"ask".into())
+    );
 
     let (code, report, _) = run(&place.config(), &["catalogue", "check", &out, "--json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
@@ -166,11 +176,27 @@ fn a_copy_is_the_next_version() {
     let place = Place::new();
     let from = format!("{SHIPPED}/disk.clean.temp.json");
     let out = place.text("next.json");
-    let words = ["catalogue", "new", "disk.clean.temp", "--from", &from, "--out", &out];
+    let words = [
+        "catalogue",
+        "new",
+        "disk.clean.temp",
+        "--from",
+        &from,
+        "--out",
+        &out,
+    ];
     assert_eq!(place.json(&words)["version"], 2);
     // Under another name it is another action.
     let out = place.text("other.json");
-    let words = ["catalogue", "new", "disk.clean.other", "--from", &from, "--out", &out];
+    let words = [
+        "catalogue",
+        "new",
+        "disk.clean.other",
+        "--from",
+        &from,
+        "--out",
+        &out,
+    ];
     assert_eq!(place.json(&words)["version"], 1);
 }
 
@@ -189,13 +215,34 @@ fn a_mistake_is_told_with_file_place_and_remedy() {
     assert_eq!(code, 7, "{err}");
     let report: Value = serde_json::from_str(&out).unwrap();
     let unknown = finding(&report, "FIELD_UNKNOWN");
-    assert!(unknown["file"].as_str().unwrap().ends_with("disk.clean.temp-1.json"));
-    assert!(unknown["at"].as_str().unwrap().starts_with("steps[0]"), "{unknown}");
+    assert!(
+        unknown["file"]
+            .as_str()
+            .unwrap()
+            .ends_with("disk.clean.temp-1.json")
+    );
+    assert!(
+        unknown["at"].as_str().unwrap().starts_with("steps[0]"),
+        "{unknown}"
+    );
     assert!(unknown["line"].as_u64().unwrap() > 1);
-    assert!(unknown["remedy"]["es"].as_str().unwrap().contains("quítelo"));
-    assert!(finding(&report, "DEFINITION_TWICE")["file"].as_str().unwrap().ends_with("zz.json"));
+    assert!(
+        unknown["remedy"]["es"]
+            .as_str()
+            .unwrap()
+            .contains("quítelo")
+    );
+    assert!(
+        finding(&report, "DEFINITION_TWICE")["file"]
+            .as_str()
+            .unwrap()
+            .ends_with("zz.json")
+    );
     assert_eq!(finding(&report, "FILE_NAME")["level"], "warning");
-    let (_, out, _) = run(&place.config(), &["--lang", "es", "catalogue", "check", &folder]);
+    let (_, out, _) = run(
+        &place.config(),
+        &["--lang", "es", "catalogue", "check", &folder],
+    );
     assert!(out.contains("miembro desconocido"), "{out}");
 }
 
@@ -222,10 +269,17 @@ fn a_diff_marks_what_widens() {
         .collect();
     assert_eq!(
         paths,
-        [("version", false), ("title.en", false), ("time_limit_ms", true)]
+        [
+            ("version", false),
+            ("title.en", false),
+            ("time_limit_ms", true)
+        ]
     );
     // The other way round nothing is widened.
-    assert_eq!(place.json(&["catalogue", "diff", &new, &old])["widens"], false);
+    assert_eq!(
+        place.json(&["catalogue", "diff", &new, &old])["widens"],
+        false
+    );
 }
 
 #[test]
@@ -244,7 +298,10 @@ fn a_catalogue_of_risk_3_gathers_two_publishers() {
     );
     // The same publisher again is one signature.
     let again = place.sign(&[&folder, "--key", &place.publisher(1)]);
-    assert_eq!((&again["complete"], &again["signatures"]), (&false.into(), &1.into()));
+    assert_eq!(
+        (&again["complete"], &again["signatures"]),
+        (&false.into(), &1.into())
+    );
     // The words say what to do.
     let words = place.sign_words(&["--key", &place.publisher(1)]);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -276,9 +333,15 @@ fn copies_of_a_draft_are_signed_apart_and_merged() {
     value["signatures"] = Value::Array(Vec::new());
     fs::write(&draft, serde_json::to_vec(&value).unwrap()).unwrap();
     let other = place.sign(&["--key", &place.publisher(2)]);
-    assert_eq!((&other["complete"], &other["signatures"]), (&false.into(), &1.into()));
+    assert_eq!(
+        (&other["complete"], &other["signatures"]),
+        (&false.into(), &1.into())
+    );
     let merged = place.sign(&["--merge", &copy]);
-    assert_eq!((&merged["complete"], &merged["signatures"]), (&true.into(), &2.into()));
+    assert_eq!(
+        (&merged["complete"], &merged["signatures"]),
+        (&true.into(), &2.into())
+    );
 }
 
 #[test]
@@ -311,7 +374,10 @@ fn what_is_signed_once_keeps_its_content() {
     place.definition("disk.clean.temp", |v| v["version"] = 2.into());
     fs::remove_file(place.path("catalogue/disk.clean.temp-1.json")).unwrap();
     let next = place.sign(&[&folder]);
-    assert_eq!((&next["complete"], &next["version"]), (&true.into(), &2.into()));
+    assert_eq!(
+        (&next["complete"], &next["version"]),
+        (&true.into(), &2.into())
+    );
     let file = place.text("trust/catalogue.json");
     let shown = place.json(&["trust", "show", &file]);
     assert_eq!(shown["content"]["definitions"].as_array().unwrap().len(), 2);
@@ -324,23 +390,39 @@ fn unreadable_doubled_and_altered_definitions_are_not_signed() {
     let folder = place.text("catalogue");
     let file = place.definition("disk.clean.temp", |v| v["shell"] = true.into());
     let (code, failure) = place.sign_error(&[&folder]);
-    assert_eq!((code, failure["code"].as_str()), (7, Some("PAPER_UNREADABLE")));
-    assert!(failure["details"]["file"].as_str().unwrap().ends_with("disk.clean.temp-1.json"));
+    assert_eq!(
+        (code, failure["code"].as_str()),
+        (7, Some("PAPER_UNREADABLE"))
+    );
+    assert!(
+        failure["details"]["file"]
+            .as_str()
+            .unwrap()
+            .ends_with("disk.clean.temp-1.json")
+    );
     fs::remove_file(file).unwrap();
 
     place.definition("disk.clean.temp", |v| v["title"]["en"] = "Other".into());
     let shipped = format!("{SHIPPED}/disk.clean.temp.json");
     let (code, failure) = place.sign_error(&[&folder, &shipped]);
-    assert_eq!((code, failure["code"].as_str()), (7, Some("DEFINITION_TWICE")));
+    assert_eq!(
+        (code, failure["code"].as_str()),
+        (7, Some("DEFINITION_TWICE"))
+    );
 
     // The second publisher refuses bytes that are not those of the list.
     place.definition("disk.clean.temp", |v| v["risk"] = 3.into());
     place.sign(&[&folder, "--key", &place.publisher(1)]);
     let kept = place.path("trust/definitions/disk.clean.temp-1.json");
-    let text = fs::read_to_string(&kept).unwrap().replace("\"risk\":3", "\"risk\":1");
+    let text = fs::read_to_string(&kept)
+        .unwrap()
+        .replace("\"risk\":3", "\"risk\":1");
     fs::write(&kept, text).unwrap();
     let (code, failure) = place.sign_error(&["--key", &place.publisher(2)]);
-    assert_eq!((code, failure["code"].as_str()), (7, Some("DEFINITION_DIGEST")));
+    assert_eq!(
+        (code, failure["code"].as_str()),
+        (7, Some("DEFINITION_DIGEST"))
+    );
 }
 
 #[test]
@@ -351,12 +433,22 @@ fn a_stranger_is_no_publisher_and_trust_sign_is_no_way_round() {
     place.definition("disk.clean.temp", |v| v["risk"] = 3.into());
     let admin = place.text("trust/keys/admin-1.pem");
     let (code, failure) = place.sign_error(&[&folder, "--key", &admin]);
-    assert_eq!((code, failure["code"].as_str()), (3, Some("KEY_NOT_PUBLISHER")));
+    assert_eq!(
+        (code, failure["code"].as_str()),
+        (3, Some("KEY_NOT_PUBLISHER"))
+    );
     place.sign(&[&folder, "--key", &place.publisher(1)]);
     let draft = place.text("trust/catalogue.draft.json");
     let (key, phrase) = (place.publisher(2), place.text("phrase"));
     let words = [
-        "trust", "sign", &draft, "--key", &key, "--passphrase-file", &phrase, "--yes",
+        "trust",
+        "sign",
+        &draft,
+        "--key",
+        &key,
+        "--passphrase-file",
+        &phrase,
+        "--yes",
     ];
     let (code, failure) = place.error(&words);
     assert_eq!(code, 2);

@@ -147,7 +147,15 @@ impl About<'_> {
         });
     }
 
-    fn error(&mut self, code: &'static str, at: &str, es: &str, en: &str, do_es: &str, do_en: &str) {
+    fn error(
+        &mut self,
+        code: &'static str,
+        at: &str,
+        es: &str,
+        en: &str,
+        do_es: &str,
+        do_en: &str,
+    ) {
         self.add(true, code, at, Text::new(es, en), Text::new(do_es, do_en));
     }
 
@@ -200,7 +208,10 @@ fn mistakes(one: &mut About, definition: &Definition) {
             one.error(
                 "PARAMETER_UNUSED",
                 &format!("parameters[{at}]"),
-                &format!("ningún paso ni comprobación usa el parámetro {:?}", spec.name),
+                &format!(
+                    "ningún paso ni comprobación usa el parámetro {:?}",
+                    spec.name
+                ),
                 &format!("no step or check uses the parameter {:?}", spec.name),
                 "úselo o quítelo: quien firma creería que hace algo",
                 "use it or remove it: a signer would believe that it does something",
@@ -229,8 +240,14 @@ fn warnings(one: &mut About, d: &Definition, path: &Path) {
         one.warn(
             "RISK_CONSENT",
             "consent",
-            &format!("riesgo {} y a la persona del equipo no se le pregunta o ni se le avisa", d.risk),
-            &format!("risk {} and the person at the machine is not asked, or not even told", d.risk),
+            &format!(
+                "riesgo {} y a la persona del equipo no se le pregunta o ni se le avisa",
+                d.risk
+            ),
+            &format!(
+                "risk {} and the person at the machine is not asked, or not even told",
+                d.risk
+            ),
             "de riesgo 2 en adelante avise; de 3 en adelante pregunte",
             "from risk 2 on tell; from 3 on ask",
         );
@@ -245,14 +262,19 @@ fn warnings(one: &mut About, d: &Definition, path: &Path) {
                 "RISK_INTERRUPTS",
                 "risk",
                 &format!("corta la red o reinicia con riesgo {} apenas", d.risk),
-                &format!("interrupts the network or restarts at a mere risk {}", d.risk),
+                &format!(
+                    "interrupts the network or restarts at a mere risk {}",
+                    d.risk
+                ),
                 "declare 2 para la red y 3 para un reinicio, al menos",
                 "declare at least 2 for the network and 3 for a restart",
             );
         }
     }
     if d.interrupts.contains(&Interruption::Network)
-        && d.undo.as_ref().is_none_or(|u| u.when_unreachable_ms.is_none())
+        && d.undo
+            .as_ref()
+            .is_none_or(|u| u.when_unreachable_ms.is_none())
     {
         one.warn(
             "UNDO_UNREACHABLE",
@@ -267,8 +289,14 @@ fn warnings(one: &mut About, d: &Definition, path: &Path) {
         one.warn(
             "RISK_APPROVALS",
             "approvals",
-            &format!("riesgo {} y la definición no pide aprobación propia", d.risk),
-            &format!("risk {} and the definition asks for no approval of its own", d.risk),
+            &format!(
+                "riesgo {} y la definición no pide aprobación propia",
+                d.risk
+            ),
+            &format!(
+                "risk {} and the definition asks for no approval of its own",
+                d.risk
+            ),
             "ponga 1 o más",
             "set 1 or more",
         );
@@ -287,8 +315,14 @@ fn warnings(one: &mut About, d: &Definition, path: &Path) {
         one.warn(
             "TWO_PUBLISHERS",
             "risk",
-            &format!("con riesgo {} el catálogo necesita la firma de dos publicadores", d.risk),
-            &format!("at risk {} the catalogue needs the signatures of two publishers", d.risk),
+            &format!(
+                "con riesgo {} el catálogo necesita la firma de dos publicadores",
+                d.risk
+            ),
+            &format!(
+                "at risk {} the catalogue needs the signatures of two publishers",
+                d.risk
+            ),
             "cada uno firma con: chasqui catalogue sign",
             "each of them signs with: chasqui catalogue sign",
         );

@@ -84,7 +84,11 @@ pub fn render(screen: &Screen, changes: &[Change]) -> String {
             Some(text) => clean(screen.lang.pick(&text.es, &text.en)),
             None => none.to_owned(),
         };
-        let mark = if change.widens.is_empty() { "·" } else { "▲" };
+        let mark = if change.widens.is_empty() {
+            "·"
+        } else {
+            "▲"
+        };
         out.push_str(&format!(
             "  {mark} {}\n      - {}\n      + {}\n",
             clean(screen.lang.pick(&change.name.es, &change.name.en)),
@@ -222,7 +226,10 @@ fn grammars(out: &mut Wider, before: &Definition, after: &Definition) {
             Some(held) if !within(&spec.kind, &held.kind) => out.say(
                 path,
                 &format!("admite valores que antes no ({})", kind_text(&held.kind)),
-                &format!("admits values it did not before ({})", kind_text(&held.kind)),
+                &format!(
+                    "admits values it did not before ({})",
+                    kind_text(&held.kind)
+                ),
             ),
             Some(_) => {}
         }
@@ -233,9 +240,13 @@ fn grammars(out: &mut Wider, before: &Definition, after: &Definition) {
 fn within(new: &ParameterKind, old: &ParameterKind) -> bool {
     use ParameterKind as K;
     match (new, old) {
-        (K::Integer { min, max }, K::Integer { min: least, max: most }) => {
-            min >= least && max <= most
-        }
+        (
+            K::Integer { min, max },
+            K::Integer {
+                min: least,
+                max: most,
+            },
+        ) => min >= least && max <= most,
         (K::Choice { options }, K::Choice { options: held }) => {
             options.iter().all(|option| held.contains(option))
         }
@@ -367,7 +378,10 @@ fn bounds(out: &mut Wider, before: &Definition, after: &Definition) {
         ),
         (
             "limits.cpu_percent",
-            looser(new.cpu_percent.map(u64::from), old.cpu_percent.map(u64::from)),
+            looser(
+                new.cpu_percent.map(u64::from),
+                old.cpu_percent.map(u64::from),
+            ),
         ),
         (
             "limits.processes",

@@ -21,7 +21,9 @@ pub async fn run(context: &Context, id: &str, from: Option<&str>, out: Option<Pa
         || !id.starts_with(|c: char| c.is_ascii_alphanumeric())
     {
         return Err(Failure::usage(
-            format!("{id:?} no sirve de nombre: use letras, dígitos, punto y guion, 64 como máximo"),
+            format!(
+                "{id:?} no sirve de nombre: use letras, dígitos, punto y guion, 64 como máximo"
+            ),
             format!("{id:?} cannot be a name: use letters, digits, dots and dashes, at most 64"),
         )
         .hint(
@@ -50,9 +52,8 @@ pub async fn run(context: &Context, id: &str, from: Option<&str>, out: Option<Pa
     };
     let path = out.unwrap_or_else(|| PathBuf::from(format!("{id}.json")));
     key::refuse_overwrite(&path)?;
-    let mut text = serde_json::to_vec_pretty(&definition).map_err(|error| {
-        Failure::new(Exit::Failed, "IO", error.to_string(), error.to_string())
-    })?;
+    let mut text = serde_json::to_vec_pretty(&definition)
+        .map_err(|error| Failure::new(Exit::Failed, "IO", error.to_string(), error.to_string()))?;
     text.push(b'\n');
     input::write_file(&path, &text, 0o644)?;
     if from.is_none() {

@@ -94,11 +94,7 @@ pub fn facets(definition: &Definition) -> Vec<Facet> {
                 Text::new("reinicia el equipo", "restarts the machine"),
             ),
         };
-        out.put(
-            &format!("interrupts.{key}"),
-            ("Corta", "Interrupts"),
-            value,
-        );
+        out.put(&format!("interrupts.{key}"), ("Corta", "Interrupts"), value);
     }
     limits(&mut out, d);
     for step in &d.steps {
@@ -140,12 +136,7 @@ pub fn facets(definition: &Definition) -> Vec<Facet> {
         );
     }
     for name in &d.critical {
-        out.same(
-            &format!("critical.{name}"),
-            "Exige",
-            "Needs",
-            name,
-        );
+        out.same(&format!("critical.{name}"), "Exige", "Needs", name);
     }
     out.0
 }
@@ -240,8 +231,10 @@ fn undo(out: &mut Lines, d: &Definition) {
             "Se devuelve sin coordinador tras, ms",
             "Taken back without the coordinator after, ms",
         ),
-        undo.when_unreachable_ms
-            .map_or_else(|| Text::new("nunca", "never"), |ms| Text::same(ms.to_string())),
+        undo.when_unreachable_ms.map_or_else(
+            || Text::new("nunca", "never"),
+            |ms| Text::same(ms.to_string()),
+        ),
     );
     for step in &undo.steps {
         out.step("undo.steps", ("Paso de devolución", "Undo step"), step);

@@ -54,7 +54,10 @@ pub async fn publish(client: &Client, folder: &Folder) -> Outcome<(usize, u64)> 
                 if begun.is_some() || found.is_some() {
                     format!("the catalogue {shown} lacks signatures")
                 } else {
-                    format!("there is no signed catalogue in {}", folder.path().display())
+                    format!(
+                        "there is no signed catalogue in {}",
+                        folder.path().display()
+                    )
                 },
             )
             .hint(

@@ -284,10 +284,16 @@ mod tests {
         );
 
         let wrong = mistake(|v| v["limits"]["processes"] = json!("many"));
-        assert_eq!((wrong.code, wrong.at.as_str()), ("VALUE_TYPE", "limits.processes"));
+        assert_eq!(
+            (wrong.code, wrong.at.as_str()),
+            ("VALUE_TYPE", "limits.processes")
+        );
 
         let variant = mistake(|v| v["consent"] = json!("maybe"));
-        assert_eq!((variant.code, variant.at.as_str()), ("VALUE_UNKNOWN", "consent"));
+        assert_eq!(
+            (variant.code, variant.at.as_str()),
+            ("VALUE_UNKNOWN", "consent")
+        );
 
         let broken = parse(b"{\n  \"critical\": [,]\n}").unwrap_err();
         assert_eq!((broken.code, broken.position.unwrap().0), ("JSON", 2));

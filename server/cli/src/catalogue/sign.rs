@@ -70,7 +70,11 @@ fn open(
     let mut keys = Vec::new();
     for path in &files {
         // A key that counts for nothing would sign in vain: not even its passphrase is asked.
-        if !root.publishers.key_ids.contains(&key::public_of(path)?.id()) {
+        if !root
+            .publishers
+            .key_ids
+            .contains(&key::public_of(path)?.id())
+        {
             if args.keys.is_empty() {
                 continue;
             }
@@ -252,7 +256,10 @@ fn shown(screen: &Screen, folder: &Folder, envelope: &Envelope) -> Outcome<Strin
             continue;
         }
         let title = format!("{} v{}  {}", entry.id, entry.version, entry.digest);
-        out.push_str(&format!("\n{}\n", screen.tone(Tone::Strong, &clean(&title))));
+        out.push_str(&format!(
+            "\n{}\n",
+            screen.tone(Tone::Strong, &clean(&title))
+        ));
         if definition.risk >= TWO_PUBLISHERS_FROM_RISK {
             let text = format!(
                 "  {} {}: {}",

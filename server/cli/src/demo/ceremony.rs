@@ -133,7 +133,12 @@ impl Keys {
         complete(renew::people(&folder, &[&self.admin], 30)?)?;
         let definitions = definitions(from)?;
         let publisher = [&self.publisher];
-        complete(catalogue::sign::with_keys(&folder, &definitions, &publisher, 180)?)?;
+        complete(catalogue::sign::with_keys(
+            &folder,
+            &definitions,
+            &publisher,
+            180,
+        )?)?;
         Ok(definitions.len())
     }
 }

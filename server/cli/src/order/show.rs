@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use chasqui_proto::v1;
-use chasqui_trust::result::Outcome as Ended;
+use chasqui_trust::order::Start;
+use chasqui_trust::result::{Outcome as Ended, UndoCause};
 use chasqui_trust::{ActionResult, Definition, Digest, PublicKey, verify_result};
 use serde_json::{Value, json};
 
@@ -50,6 +51,17 @@ pub async fn run(
             "text".to_owned(),
             json!({ "es": examined.text.es, "en": examined.text.en }),
         );
+        // As signed, not as told.
+        for (name, value) in [
+            ("break_glass", json!(examined.order.break_glass)),
+            ("next_boot", json!(examined.order.start == Start::NextBoot)),
+            (
+                "consent",
+                serde_json::to_value(examined.order.consent).unwrap_or(Value::Null),
+            ),
+        ] {
+            object.insert(name.to_owned(), value);
+        }
         object.insert("verified".to_owned(), json!(verified.is_ok()));
         object.insert(
             "not_verified_because".to_owned(),
@@ -149,6 +161,73 @@ pub fn fact_lines(screen: &Screen, result: &ActionResult, definition: &Definitio
         .collect()
 }
 
+/// What else the machine signed: whether somebody was told or asked, a restart, and what was taken back.
+fn after_lines(screen: &Screen, result: &ActionResult) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(refusal) = &result.refusal {
+        lines.push(format!(
+            "{} {} — {}",
+            screen.say("negado por:", "refused by:"),
+            clean(&refusal.rule),
+            clean(screen.lang.pick(&refusal.detail.es, &refusal.detail.en))
+        ));
+    }
+    if let Some(digest) = &result.consent_digest {
+        lines.push(format!(
+            "{} {}",
+            screen.say(
+                "a la persona se le avisó o preguntó; recibo",
+                "the person was told or asked; receipt"
+            ),
+            digest.to_hex().chars().take(16).collect::<String>()
+        ));
+    }
+    if let Some(began) = &result.started_boot_id
+        && *began != result.boot_id
+    {
+        lines.push(
+            screen
+                .say(
+                    "el equipo arrancó de nuevo entretanto",
+                    "the machine started anew meanwhile",
+                )
+                .to_owned(),
+        );
+    }
+    if let Some(undo) = &result.undo {
+        let cause = match undo.cause {
+            UndoCause::CheckFailed => screen.say(
+                "porque la comprobación no se cumplió",
+                "because the check did not hold",
+            ),
+            UndoCause::Unreachable => screen.say(
+                "porque el coordinador no se alcanzaba",
+                "because the coordinator could not be reached",
+            ),
+        };
+        let (tone, how) = if undo.complete {
+            (Tone::Warn, screen.say("devuelto", "taken back"))
+        } else {
+            (
+                Tone::Bad,
+                screen.say("devuelto solo en parte", "taken back in part only"),
+            )
+        };
+        lines.push(format!("{} {cause}", screen.tone(tone, how)));
+        for step in &undo.steps {
+            let code = step
+                .exit_code
+                .map_or_else(|| "—".to_owned(), |code| code.to_string());
+            lines.push(format!(
+                "  {} ({code}) {}",
+                clean(&step.id),
+                clean(&step.note)
+            ));
+        }
+    }
+    lines
+}
+
 /// The stable JSON of a verified result.
 pub fn result_json(result: &ActionResult) -> Value {
     let text = |t: &chasqui_trust::Text| json!({ "es": t.es, "en": t.en });
@@ -177,6 +256,18 @@ pub fn result_json(result: &ActionResult) -> Value {
                 "unit": f.unit,
             })).collect::<Vec<_>>(),
         })),
+        "consent_digest": result.consent_digest.map(|digest| digest.to_hex()),
+        "undo": result.undo.as_ref().map(|undo| json!({
+            "cause": serde_json::to_value(undo.cause).unwrap_or(Value::Null),
+            "complete": undo.complete,
+            "steps": undo.steps.iter().map(|s| json!({
+                "id": s.id,
+                "exit_code": s.exit_code,
+                "duration_ms": s.duration_ms,
+                "note": s.note,
+            })).collect::<Vec<_>>(),
+        })),
+        "restarted": result.started_boot_id.as_ref().is_some_and(|id| *id != result.boot_id),
         "agent_version": result.agent_version,
         "clock_offset_ms": result.clock_offset_ms,
     })
@@ -189,7 +280,8 @@ fn render(
     results: &[Option<ActionResult>],
 ) -> String {
     let mut out = format!(
-        "{}\n{}\n",
+        "{}{}\n{}\n",
+        crate::order::emergency(screen, &examined.order),
         state_text(screen, examined.told.state()),
         screen
             .lang
@@ -261,6 +353,9 @@ fn render(
             }
             for line in fact_lines(screen, result, &examined.definition) {
                 out.push_str(&format!("      {line}\n"));
+            }
+            for line in after_lines(screen, result) {
+                out.push_str(&format!("    {line}\n"));
             }
         }
     }

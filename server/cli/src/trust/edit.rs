@@ -10,12 +10,12 @@ use chasqui_trust::root::{Coordinator, Role};
 use chasqui_trust::{Document as _, People, PublicKey, Root};
 
 use crate::failure::{Exit, Failure, Outcome};
+use crate::key;
 use crate::trust::args::{
     AddCommand, AddKeyArgs, AddPersonArgs, CustodyName, DutyName, RevokeCommand,
 };
 use crate::trust::folder::{Folder, Kind, days_ms};
 use crate::trust::init;
-use crate::key;
 
 /// Least length of a shortened key id.
 const MIN_SHORT_ID: usize = 8;
