@@ -1,6 +1,7 @@
 //! `order …`: actions that people sign. What is signed is rendered from the bytes that are signed, on this machine, and
 //! judged by the same function the workstation uses before anything is sent.
 
+pub mod consent;
 pub mod request;
 pub mod show;
 pub mod statement;

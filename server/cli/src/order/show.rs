@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chasqui_proto::v1;
 use chasqui_trust::order::Start;
-use chasqui_trust::result::{Outcome as Ended, UndoCause};
+use chasqui_trust::result::{ConsentReceipt, Outcome as Ended, UndoCause};
 use chasqui_trust::{ActionResult, Definition, Digest, PublicKey, verify_result};
 use serde_json::{Value, json};
 
@@ -12,10 +12,14 @@ use crate::client::Client;
 use crate::context::Context;
 use crate::device;
 use crate::failure::{Exit, Failure, Outcome};
+use crate::order::consent;
 use crate::order::statement::{Examined, examine, read};
 use crate::order::{order_json, state_text};
 use crate::output::{Screen, Tone, clean};
 use crate::papers;
+
+/// A machine's result, and what the person there answered when that can be read.
+type Answered = (ActionResult, Option<ConsentReceipt>);
 
 pub async fn run(
     context: &Context,
@@ -40,10 +44,13 @@ pub async fn run(
     };
     let mut results = Vec::new();
     for target in &examined.told.targets {
-        results.push(match target.result.is_empty() {
-            true => None,
-            false => Some(result_of(client, &examined, target).await?),
-        });
+        if target.result.is_empty() {
+            results.push(None);
+            continue;
+        }
+        let result = result_of(client, &examined, target).await?;
+        let receipt = consent::receipt(client, order_id, target, &result).await;
+        results.push(Some((result, receipt)));
     }
     let mut value = order_json(&examined.told);
     if let Some(object) = value.as_object_mut() {
@@ -74,7 +81,16 @@ pub async fn run(
             "results".to_owned(),
             results
                 .iter()
-                .map(|r| r.as_ref().map(result_json))
+                .map(|found| {
+                    found.as_ref().map(|(result, receipt)| {
+                        let mut value = result_json(result);
+                        if let Some(object) = value.as_object_mut() {
+                            let answer = receipt.as_ref().map_or(Value::Null, consent::to_json);
+                            object.insert("consent".to_owned(), answer);
+                        }
+                        value
+                    })
+                })
                 .collect(),
         );
     }
@@ -162,7 +178,11 @@ pub fn fact_lines(screen: &Screen, result: &ActionResult, definition: &Definitio
 }
 
 /// What else the machine signed: whether somebody was told or asked, a restart, and what was taken back.
-fn after_lines(screen: &Screen, result: &ActionResult) -> Vec<String> {
+fn after_lines(
+    screen: &Screen,
+    result: &ActionResult,
+    receipt: Option<&ConsentReceipt>,
+) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(refusal) = &result.refusal {
         lines.push(format!(
@@ -172,7 +192,9 @@ fn after_lines(screen: &Screen, result: &ActionResult) -> Vec<String> {
             clean(screen.lang.pick(&refusal.detail.es, &refusal.detail.en))
         ));
     }
-    if let Some(digest) = &result.consent_digest {
+    if let Some(receipt) = receipt {
+        lines.push(consent::line(screen, receipt));
+    } else if let Some(digest) = &result.consent_digest {
         lines.push(format!(
             "{} {}",
             screen.say(
@@ -277,7 +299,7 @@ fn render(
     screen: &Screen,
     examined: &Examined,
     verified: &Outcome,
-    results: &[Option<ActionResult>],
+    results: &[Option<Answered>],
 ) -> String {
     let mut out = format!(
         "{}{}\n{}\n",
@@ -333,7 +355,7 @@ fn render(
                 clean(screen.lang.pick(&refusal.es, &refusal.en))
             ));
         }
-        if let Some(result) = result {
+        if let Some((result, receipt)) = result {
             out.push_str(&format!(
                 "    {} {}, {}\n",
                 screen.say("resultado firmado:", "signed result:"),
@@ -354,7 +376,7 @@ fn render(
             for line in fact_lines(screen, result, &examined.definition) {
                 out.push_str(&format!("      {line}\n"));
             }
-            for line in after_lines(screen, result) {
+            for line in after_lines(screen, result, receipt.as_ref()) {
                 out.push_str(&format!("    {line}\n"));
             }
         }
