@@ -24,7 +24,7 @@ pub async fn run(context: &Context, command: OrderCommand) -> Outcome {
     let (client, session) = Client::of_session(context)?;
     let screen = &context.screen;
     match command {
-        OrderCommand::Request(args) => request::run(context, &client, &session, args).await,
+        OrderCommand::Request(args) => request::run(context, &client, &session, *args).await,
         OrderCommand::Show { order, root } => {
             show::run(context, &client, &order, root.as_ref()).await
         }

@@ -117,7 +117,7 @@ pub enum ConsentName {
 #[derive(Debug, Subcommand)]
 pub enum OrderCommand {
     /// Sign and send an order
-    Request(RequestArgs),
+    Request(Box<RequestArgs>),
     /// Show an order as it was signed
     Show {
         /// Id of the order
