@@ -286,6 +286,11 @@ async fn a_definition_goes_from_draft_to_machine() {
     );
     let approved = desk.json("coordinadora", &approve);
     assert_eq!(approved["orders"].as_array().unwrap().len(), 2);
+    let before = &approved["orders"][0]["definition_used_before"];
+    assert_eq!(
+        (&before["order_id"], &before["same"]),
+        (&first.into(), &false.into())
+    );
     for id in &ids {
         desk.ok("tecnico", &["order", "watch", id]);
         let shown = desk.json("tecnico", &["order", "show", id]);
@@ -366,6 +371,19 @@ async fn one_publisher_is_refused_again(desk: &Desk, order: &[String]) {
         .unwrap_err();
     assert_eq!(chasqui_tests::orders::code(&refused), "PAPER_UNREADABLE");
     publish(bytes).await.unwrap();
+    // The same id and version twice, whatever publisher signs it.
+    let mut doubled = catalogue.clone();
+    doubled.definitions.push(doubled.definitions[0].clone());
+    let mut envelope = seal(&catalogue, &[]).unwrap();
+    envelope.payload = serde_json::to_vec(&doubled).unwrap();
+    envelope.add_signature(&cast.publisher_key);
+    let refused = desk
+        .fleet
+        .publish(TrustDocumentKind::Catalogue, envelope.to_json())
+        .await
+        .unwrap_err();
+    let status = refused.downcast_ref::<tonic::Status>().unwrap();
+    assert_eq!(chasqui_tests::orders::code(status), "PAPER_INVALID");
     let signed = seal(&catalogue, &[&cast.publisher_key]).unwrap().to_json();
     desk.fleet
         .publish(TrustDocumentKind::Catalogue, signed)

@@ -375,3 +375,42 @@ fn table(screen: &Screen, orders: &[v1::Order]) -> String {
         .collect();
     screen.table(&heading, rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chasqui_base::text::Lang;
+
+    fn order(states: &[v1::OrderState]) -> v1::Order {
+        v1::Order {
+            id: "01976000-0000-7000-8000-000000000001".to_owned(),
+            definition_id: "disk.clean.temp".to_owned(),
+            definition_version: 1,
+            state: v1::OrderState::Partly as i32,
+            break_glass: true,
+            targets: states
+                .iter()
+                .map(|state| v1::OrderTarget {
+                    state: *state as i32,
+                    ..v1::OrderTarget::default()
+                })
+                .collect(),
+            ..v1::Order::default()
+        }
+    }
+
+    #[test]
+    fn a_list_tells_each_machine_and_the_emergency() {
+        use v1::OrderState as S;
+        let screen = Screen::plain(Lang::En);
+        let several = order(&[S::Succeeded, S::Failed, S::Succeeded]);
+        assert_eq!(
+            states(&screen, &several),
+            "partly succeeded (2 succeeded: the check holds; 1 failed: the check does not hold)"
+        );
+        assert!(!states(&screen, &order(&[S::Partly])).contains('('));
+        assert!(line(&screen, &several).starts_with("EMERGENCY order disk.clean.temp v1"));
+        assert!(line(&Screen::plain(Lang::Es), &several).starts_with("EMERGENCIA orden"));
+        assert_eq!(order_json(&several)["break_glass"], true);
+    }
+}

@@ -383,3 +383,105 @@ fn render(
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chasqui_base::text::Lang;
+    use chasqui_trust::result::{
+        AnsweredBy, CheckFact, CheckResult, ConsentAnswer, Output, StepResult, UndoResult,
+    };
+    use chasqui_trust::{Definition, Text};
+
+    fn result() -> ActionResult {
+        ActionResult {
+            critical: Vec::new(),
+            org: "example.org".to_owned(),
+            order_digest: Digest::of(b"order"),
+            device_fingerprint: Digest::of(b"device"),
+            attempt: 1,
+            outcome: Ended::Failed,
+            refusal: None,
+            started_at_ms: Some(1_795_457_100_000),
+            finished_at_ms: 1_795_457_109_000,
+            steps: Vec::new(),
+            output: Output::of(b"", false),
+            check: Some(CheckResult {
+                holds: false,
+                facts: vec![
+                    CheckFact {
+                        name: "free_bytes".to_owned(),
+                        before: Some("100".to_owned()),
+                        after: Some("90".to_owned()),
+                        unit: "bytes".to_owned(),
+                    },
+                    CheckFact {
+                        name: "old_files".to_owned(),
+                        before: Some("3".to_owned()),
+                        after: None,
+                        unit: String::new(),
+                    },
+                ],
+                explanation: Text::new("quedan archivos", "files are left"),
+            }),
+            consent_digest: Some(Digest::of(b"receipt")),
+            undo: Some(UndoResult {
+                cause: UndoCause::CheckFailed,
+                steps: vec![StepResult {
+                    id: "restore".to_owned(),
+                    exit_code: None,
+                    duration_ms: 5,
+                    note: "time limit".to_owned(),
+                }],
+                complete: false,
+            }),
+            started_boot_id: Some("before".to_owned()),
+            boot_id: "after".to_owned(),
+            agent_version: "0.1.0".to_owned(),
+            clock_offset_ms: None,
+        }
+    }
+
+    #[test]
+    fn a_result_reads_to_its_end() {
+        let definition: Definition =
+            serde_json::from_str(include_str!("../../../catalogue/disk.clean.temp.json")).unwrap();
+        let result = result();
+        let receipt = ConsentReceipt {
+            critical: Vec::new(),
+            org: "example.org".to_owned(),
+            order_digest: result.order_digest,
+            device_fingerprint: result.device_fingerprint,
+            answer: ConsentAnswer::Granted,
+            user: Some("ana".to_owned()),
+            by: Some(AnsweredBy::Pointer),
+            deferred: 0,
+            shown: "…".to_owned(),
+            asked_at_ms: 1_795_457_000_000,
+            answered_at_ms: 1_795_457_090_000,
+        };
+        for lang in [Lang::Es, Lang::En] {
+            let screen = Screen::plain(lang);
+            let mut lines = fact_lines(&screen, &result, &definition);
+            lines.extend(after_lines(&screen, &result, Some(&receipt)));
+            // Moments are shown in the zone of whoever runs the test.
+            for line in &mut lines {
+                if let Some((before, _)) = line.split_once(" — ") {
+                    *line = before.to_owned();
+                }
+            }
+            insta::assert_snapshot!(format!("result_{lang:?}"), lines.join("\n"));
+        }
+        let value = result_json(&result);
+        assert_eq!(value["undo"]["cause"], "check_failed");
+        assert_eq!(value["restarted"], true);
+        assert_eq!(value["check"]["facts"][0]["before"], "100");
+    }
+
+    #[test]
+    fn without_the_receipt_its_digest_is_said() {
+        let screen = Screen::plain(Lang::En);
+        let text = after_lines(&screen, &result(), None).join("\n");
+        assert!(text.contains("receipt"), "{text}");
+    }
+}

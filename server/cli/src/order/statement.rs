@@ -7,7 +7,7 @@ use chasqui_trust::{
     Statement, Text, describe_order, sign,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::SignArgs;
 use crate::client::{Client, call};
@@ -121,16 +121,23 @@ pub async fn run(
     let papers = papers::fetch(client, &pinned).await?;
     papers.warn(screen);
     let mut all: Vec<Examined> = Vec::new();
+    let mut before: Vec<Value> = Vec::new();
     for order_id in order_ids {
         if all.iter().any(|known| known.order.id == *order_id) {
             continue;
         }
         let examined = if decision == Decision::Approve {
-            examine(client, &papers, order_id).await?
+            examine(client, &papers, order_id).await
         } else {
             // A refusal is welcome even of an order whose papers do not hold.
-            read(client, order_id, papers.state.people()).await?.0
+            let found = read(client, order_id, papers.state.people()).await;
+            found.map(|(examined, _)| examined)
         };
+        let examined = examined.map_err(|mut failure| {
+            // Of several, which one.
+            failure.details.push(("order".to_owned(), order_id.clone()));
+            failure
+        })?;
         let mut text = shown(screen, &papers, &examined);
         if decision == Decision::Approve {
             let used = used::before(client, &papers, &examined).await?;
@@ -138,6 +145,7 @@ pub async fn run(
                 "\n{}",
                 used::render(screen, &examined.definition, used.as_ref())
             ));
+            before.push(used::to_json(&examined.definition, used.as_ref()));
         }
         if screen.json {
             screen.note(text.trim_end());
@@ -168,9 +176,15 @@ pub async fn run(
         }
     }
     // One order is one object, as it always was; several are a list.
-    let value = match orders.as_slice() {
-        [one] => order::order_json(one),
-        _ => json!({ "orders": orders.iter().map(order::order_json).collect::<Vec<_>>() }),
+    let mut values: Vec<Value> = orders.iter().map(order::order_json).collect();
+    for (value, before) in values.iter_mut().zip(before) {
+        if let Some(object) = value.as_object_mut() {
+            object.insert("definition_used_before".to_owned(), before);
+        }
+    }
+    let value = match values.len() {
+        1 => values.pop().unwrap_or_default(),
+        _ => json!({ "orders": values }),
     };
     screen.show(&value, |s| {
         let lines: Vec<String> = orders.iter().map(|o| order::line(s, o)).collect();
