@@ -276,6 +276,15 @@ async fn a_definition_goes_from_draft_to_machine() {
     let listed = desk.json("tecnico", &["order", "list"]);
     assert_eq!(listed["orders"].as_array().unwrap().len(), 3);
     let approve = ["order", "approve", &ids[0], &ids[1], "--yes"];
+    // One that cannot be read leaves all unsigned, and is named.
+    let nobody = clock::new_id().to_string();
+    let (code, error) = desk.error("lider", &["order", "approve", &ids[0], &nobody, "--yes"]);
+    assert_eq!(
+        (code, error["details"]["order"].as_str()),
+        (4, Some(nobody.as_str()))
+    );
+    let shown = desk.json("lider", &["order", "show", &ids[0]]);
+    assert_eq!(shown["statements"].as_array().unwrap().len(), 0, "{shown}");
     let read = desk.ok("lider", &approve);
     assert!(read.contains("The definition changed since v1"), "{read}");
     assert!(read.contains("WIDENS: lasts longer"), "{read}");

@@ -167,7 +167,7 @@ fn a_new_definition_says_what_is_missing_and_is_never_overwritten() {
     let (code, report, _) = run(&place.config(), &["catalogue", "check", &out, "--json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(code, 7);
-    assert_eq!(finding(&report, "RULE")["at"], "title.es");
+    assert_eq!(finding(&report, "TEXT_MISSING")["at"], "title.es");
     assert_eq!(place.error(&words).1["code"], "FILE_EXISTS");
 }
 

@@ -8,7 +8,7 @@ use chasqui_trust::{Document as _, FormatError, Text};
 use serde_json::{Value, json};
 
 use crate::catalogue::read;
-use crate::catalogue::rules::{mistakes, warnings};
+use crate::catalogue::rules::{mistakes, warnings, words};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::input;
 use crate::output::{Screen, Tone, clean};
@@ -101,6 +101,7 @@ pub fn check(files: &[(PathBuf, Vec<u8>)]) -> Vec<Finding> {
                 continue;
             }
         };
+        words(&mut one, &definition);
         if let Err(error) = definition.encode() {
             one.rule(&error);
         }
@@ -174,6 +175,11 @@ impl About<'_> {
             FormatError::Invalid { field, why, .. } => (field.clone(), why.clone()),
             other => (String::new(), other.to_string()),
         };
+        // Said already, in words of its own.
+        let file = self.file;
+        if self.out.iter().any(|f| f.file == file && f.at == at) {
+            return;
+        }
         self.add(
             true,
             "RULE",
@@ -262,7 +268,13 @@ mod tests {
     #[test]
     fn a_draft_is_no_definition_yet() {
         let draft = Definition::draft("disk.clean.temp");
-        assert!(codes(&[("disk.clean.temp.json", &draft)]).contains(&"RULE"));
+        let said = codes(&[("disk.clean.temp.json", &draft)]);
+        // Five texts in two languages; the rule about the first of them is not told again.
+        assert_eq!(said.iter().filter(|c| **c == "TEXT_MISSING").count(), 10);
+        assert!(!said.contains(&"RULE"), "{said:?}");
+        let mut stepless = shipped();
+        stepless.steps.clear();
+        assert!(codes(&[("disk.clean.temp.json", &stepless)]).contains(&"RULE"));
     }
 
     #[test]
@@ -278,6 +290,8 @@ mod tests {
 
         let mut template = shipped();
         template.plan.en = "removes what is older than {days}".to_owned();
+        assert!(codes(&[(name, &template)]).contains(&"PLACEHOLDER_UNKNOWN"));
+        template.plan.en = "removes what is older than {older_than_days".to_owned();
         assert!(codes(&[(name, &template)]).contains(&"RULE"));
 
         let mut unused = shipped();

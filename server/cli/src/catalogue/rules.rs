@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chasqui_trust::Text;
 use chasqui_trust::definition::{
     Arg, ArgValue, Consent, Definition, Interruption, Precondition, Run, StopPolicy, WhenAbsent,
 };
@@ -30,6 +31,78 @@ fn uses(definition: &Definition, name: &str) -> bool {
             .iter()
             .any(|arg| matches!(&arg.value, ArgValue::Parameter(used) if used == name)),
     })
+}
+
+/// Every text of a definition and where it stands.
+fn texts(d: &Definition) -> Vec<(String, &Text)> {
+    let mut out = vec![
+        ("title".to_owned(), &d.title),
+        ("summary".to_owned(), &d.summary),
+        ("plan".to_owned(), &d.plan),
+        ("if_it_fails".to_owned(), &d.if_it_fails),
+        ("check.summary".to_owned(), &d.check.summary),
+    ];
+    for (at, spec) in d.parameters.iter().enumerate() {
+        out.push((format!("parameters[{at}].title"), &spec.title));
+    }
+    for (at, step) in d.steps.iter().enumerate() {
+        out.push((format!("steps[{at}].title"), &step.title));
+    }
+    for (at, item) in d.evidence.iter().enumerate() {
+        out.push((format!("evidence[{at}].title"), &item.title));
+    }
+    if let Some(undo) = &d.undo {
+        out.push(("undo.summary".to_owned(), &undo.summary));
+        for (at, step) in undo.steps.iter().enumerate() {
+            out.push((format!("undo.steps[{at}].title"), &step.title));
+        }
+    }
+    out
+}
+
+/// Names between braces.
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    text.split('{')
+        .skip(1)
+        .filter_map(|part| part.split_once('}').map(|(name, _)| name))
+}
+
+/// Texts that are not there in one language, and names in them that no parameter has: all at once, where the format's own
+/// rules tell the first.
+pub fn words(one: &mut About, definition: &Definition) {
+    for (at, text) in texts(definition) {
+        for (language, words) in [("es", &text.es), ("en", &text.en)] {
+            if words.trim().is_empty() {
+                one.error(
+                    "TEXT_MISSING",
+                    &format!("{at}.{language}"),
+                    "falta el texto",
+                    "the text is missing",
+                    "escríbalo: la gente lee español o inglés",
+                    "write it: people read Spanish or English",
+                );
+            }
+        }
+    }
+    for (at, text) in [
+        ("plan", &definition.plan),
+        ("if_it_fails", &definition.if_it_fails),
+    ] {
+        for words in [&text.es, &text.en] {
+            for name in placeholders(words) {
+                if !definition.parameters.iter().any(|p| p.name == name) {
+                    one.error(
+                        "PLACEHOLDER_UNKNOWN",
+                        at,
+                        &format!("{{{name}}} no es un parámetro"),
+                        &format!("{{{name}}} is no parameter"),
+                        "corrija el nombre o quite las llaves",
+                        "mend the name or remove the braces",
+                    );
+                }
+            }
+        }
+    }
 }
 
 /// What is wrong although the form holds.
