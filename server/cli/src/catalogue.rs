@@ -8,7 +8,9 @@ pub mod draft;
 pub mod facets;
 pub mod publish;
 pub mod read;
+pub mod rules;
 pub mod sign;
+pub mod widening;
 
 use std::path::Path;
 

@@ -1,10 +1,13 @@
 //! `order …`: actions that people sign. What is signed is rendered from the bytes that are signed, on this machine, and
 //! judged by the same function the workstation uses before anything is sent.
 
+pub mod consent;
 pub mod request;
 pub mod show;
 pub mod statement;
+pub mod used;
 pub mod watch;
+pub mod when;
 
 use chasqui_proto::v1;
 use serde_json::{Value, json};
@@ -21,7 +24,7 @@ pub async fn run(context: &Context, command: OrderCommand) -> Outcome {
     let (client, session) = Client::of_session(context)?;
     let screen = &context.screen;
     match command {
-        OrderCommand::Request(args) => request::run(context, &client, &session, args).await,
+        OrderCommand::Request(args) => request::run(context, &client, &session, *args).await,
         OrderCommand::Show { order, root } => {
             show::run(context, &client, &order, root.as_ref()).await
         }
@@ -62,13 +65,13 @@ pub async fn run(context: &Context, command: OrderCommand) -> Outcome {
             Ok(())
         }
         OrderCommand::Approve {
-            order,
+            orders,
             comment,
             sign,
         } => {
             let decision = chasqui_trust::Decision::Approve;
             statement::run(
-                context, &client, &session, &order, decision, &comment, &sign,
+                context, &client, &session, &orders, decision, &comment, &sign,
             )
             .await
         }
@@ -78,8 +81,9 @@ pub async fn run(context: &Context, command: OrderCommand) -> Outcome {
             sign,
         } => {
             let decision = chasqui_trust::Decision::Reject;
+            let orders = [order];
             statement::run(
-                context, &client, &session, &order, decision, &comment, &sign,
+                context, &client, &session, &orders, decision, &comment, &sign,
             )
             .await
         }
@@ -89,8 +93,9 @@ pub async fn run(context: &Context, command: OrderCommand) -> Outcome {
             sign,
         } => {
             let decision = chasqui_trust::Decision::Withdraw;
+            let orders = [order];
             statement::run(
-                context, &client, &session, &order, decision, &comment, &sign,
+                context, &client, &session, &orders, decision, &comment, &sign,
             )
             .await
         }
@@ -226,12 +231,40 @@ pub fn state_text(screen: &Screen, state: v1::OrderState) -> String {
 /// One line about an order.
 pub fn line(screen: &Screen, order: &v1::Order) -> String {
     format!(
-        "{} {} v{} — {}",
+        "{}{} {} v{} — {}",
+        emergency_mark(screen, order),
         screen.say("orden", "order"),
         clean(&order.definition_id),
         order.definition_version,
         state_text(screen, order.state())
     ) + &format!("\n  id: {}", clean(&order.id))
+}
+
+fn emergency_mark(screen: &Screen, order: &v1::Order) -> String {
+    if order.break_glass {
+        let text = screen.say("EMERGENCIA ", "EMERGENCY ");
+        screen.tone(Tone::Bad, text)
+    } else {
+        String::new()
+    }
+}
+
+/// What stands above an order that claims the emergency rule; empty for any other.
+pub fn emergency(screen: &Screen, order: &chasqui_trust::Order) -> String {
+    if !order.break_glass {
+        return String::new();
+    }
+    let bar = "!".repeat(72);
+    let text = screen.say(
+        "EMERGENCIA: esta orden no espera las aprobaciones usuales.\n\
+         Todos la verán marcada, y quien firma responde por el motivo.",
+        "EMERGENCY: this order does not wait for the usual approvals.\n\
+         Everybody will see it marked, and whoever signs answers for the reason.",
+    );
+    format!(
+        "{}\n",
+        screen.tone(Tone::Bad, &format!("{bar}\n{text}\n{bar}"))
+    )
 }
 
 /// The stable JSON of an order, as the coordinator tells it.
@@ -249,6 +282,7 @@ pub fn order_json(order: &v1::Order) -> Value {
         "ticket": { "id": order.ticket_id, "number": order.ticket_number },
         "requester": { "id": order.requester_id, "name": order.requester_name },
         "reason": order.reason,
+        "break_glass": order.break_glass,
         "created_at_ms": order.created_at_ms,
         "not_before_ms": order.not_before_ms,
         "not_after_ms": order.not_after_ms,
@@ -279,6 +313,29 @@ fn target_json(target: &v1::OrderTarget) -> Value {
     })
 }
 
+/// The order's state, and how many machines are in which where they differ.
+fn states(screen: &Screen, order: &v1::Order) -> String {
+    let mut counts: Vec<(v1::OrderState, usize)> = Vec::new();
+    for target in &order.targets {
+        match counts
+            .iter_mut()
+            .find(|(state, _)| *state == target.state())
+        {
+            Some((_, count)) => *count += 1,
+            None => counts.push((target.state(), 1)),
+        }
+    }
+    let whole = state_text(screen, order.state());
+    if counts.len() < 2 {
+        return whole;
+    }
+    let parts: Vec<String> = counts
+        .iter()
+        .map(|(state, count)| format!("{count} {}", state_text(screen, *state)))
+        .collect();
+    format!("{whole} ({})", parts.join("; "))
+}
+
 fn table(screen: &Screen, orders: &[v1::Order]) -> String {
     let plain = Screen {
         color: false,
@@ -306,7 +363,7 @@ fn table(screen: &Screen, orders: &[v1::Order]) -> String {
             let more = if o.targets.len() > 3 { ", …" } else { "" };
             vec![
                 format!("{} v{}", o.definition_id, o.definition_version),
-                state_text(&plain, o.state()),
+                format!("{}{}", emergency_mark(&plain, o), states(&plain, o)),
                 o.risk.to_string(),
                 o.ticket_number.clone(),
                 format!("{}{more}", hosts.join(", ")),
@@ -317,4 +374,43 @@ fn table(screen: &Screen, orders: &[v1::Order]) -> String {
         })
         .collect();
     screen.table(&heading, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chasqui_base::text::Lang;
+
+    fn order(states: &[v1::OrderState]) -> v1::Order {
+        v1::Order {
+            id: "01976000-0000-7000-8000-000000000001".to_owned(),
+            definition_id: "disk.clean.temp".to_owned(),
+            definition_version: 1,
+            state: v1::OrderState::Partly as i32,
+            break_glass: true,
+            targets: states
+                .iter()
+                .map(|state| v1::OrderTarget {
+                    state: *state as i32,
+                    ..v1::OrderTarget::default()
+                })
+                .collect(),
+            ..v1::Order::default()
+        }
+    }
+
+    #[test]
+    fn a_list_tells_each_machine_and_the_emergency() {
+        use v1::OrderState as S;
+        let screen = Screen::plain(Lang::En);
+        let several = order(&[S::Succeeded, S::Failed, S::Succeeded]);
+        assert_eq!(
+            states(&screen, &several),
+            "partly succeeded (2 succeeded: the check holds; 1 failed: the check does not hold)"
+        );
+        assert!(!states(&screen, &order(&[S::Partly])).contains('('));
+        assert!(line(&screen, &several).starts_with("EMERGENCY order disk.clean.temp v1"));
+        assert!(line(&Screen::plain(Lang::Es), &several).starts_with("EMERGENCIA orden"));
+        assert_eq!(order_json(&several)["break_glass"], true);
+    }
 }

@@ -218,7 +218,18 @@ pub fn refusal(refusal: &Refusal) -> Failure {
         Refusal::ParameterInvalid(_) => Exit::Usage,
         _ => Exit::Refused,
     };
-    Failure::new(exit, refusal.code(), text.es, text.en)
+    let failure = Failure::new(exit, refusal.code(), text.es, text.en);
+    match refusal {
+        Refusal::DefinitionPublishers { .. } => failure.hint(
+            "otro publicador lo firma con: chasqui catalogue sign, y se publica con: chasqui catalogue publish",
+            "another publisher signs it with: chasqui catalogue sign, and it is published with: chasqui catalogue publish",
+        ),
+        Refusal::BreakGlassNotAllowed { .. } => failure.hint(
+            "pídala sin --break-glass: espera las aprobaciones usuales",
+            "request it without --break-glass: it waits for the usual approvals",
+        ),
+        _ => failure,
+    }
 }
 
 impl From<chasqui_trust::TrustError> for Failure {

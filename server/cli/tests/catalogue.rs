@@ -179,7 +179,7 @@ fn a_new_definition_says_what_is_missing_and_is_never_overwritten() {
     let (code, report, _) = run(&place.config(), &["catalogue", "check", &out, "--json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(code, 7);
-    assert_eq!(finding(&report, "RULE")["at"], "title.es");
+    assert_eq!(finding(&report, "TEXT_MISSING")["at"], "title.es");
     assert_eq!(place.error(&words).1["code"], "FILE_EXISTS");
 }
 
@@ -465,4 +465,241 @@ fn a_stranger_is_no_publisher_and_trust_sign_is_no_way_round() {
     let (code, failure) = place.error(&words);
     assert_eq!(code, 2);
     assert!(failure["hint"].as_str().unwrap().contains("catalogue sign"));
+}
+
+/// A definition with every member and every form of each, so that what the schema leaves out is noticed.
+fn everything() -> chasqui_trust::Definition {
+    use chasqui_trust::Text;
+    use chasqui_trust::definition::*;
+    use chasqui_trust::order::ParameterValue;
+    let text = || Text::new("palabras", "words");
+    let spec = |name: &str, kind| ParameterSpec {
+        name: name.to_owned(),
+        title: text(),
+        kind,
+    };
+    let program = |script| Run::Program {
+        path: "/usr/bin/tool".to_owned(),
+        args: vec![
+            Arg::Literal("--now".to_owned()),
+            Arg::Parameter("count".to_owned()),
+            Arg::Script,
+        ],
+        success_codes: vec![0, 3],
+        script_digest: script,
+    };
+    let builtin = Run::Builtin {
+        name: "files.clean".to_owned(),
+        args: [
+            ArgValue::Literal(ParameterValue::Integer(1)),
+            ArgValue::Literal(ParameterValue::Text("a".to_owned())),
+            ArgValue::Literal(ParameterValue::List(vec!["a".to_owned()])),
+            ArgValue::Parameter("count".to_owned()),
+        ]
+        .into_iter()
+        .enumerate()
+        .map(|(n, value)| NamedArg {
+            name: format!("arg{n}"),
+            value,
+        })
+        .collect(),
+    };
+    let step = |id: &str, run| Step {
+        id: id.to_owned(),
+        title: text(),
+        run,
+    };
+    let classes = [
+        CharClass::Digits,
+        CharClass::Alphanumeric,
+        CharClass::Identifier,
+        CharClass::Host,
+        CharClass::Version,
+        CharClass::FileName,
+        CharClass::Prose,
+    ];
+    let things = [
+        InventoryKind::Service,
+        InventoryKind::Package,
+        InventoryKind::Printer,
+        InventoryKind::Disk,
+        InventoryKind::Interface,
+    ];
+    let mut parameters = vec![
+        spec("count", ParameterKind::Integer { min: 1, max: 9 }),
+        spec(
+            "mode",
+            ParameterKind::Choice {
+                options: vec!["fast".to_owned()],
+            },
+        ),
+        spec(
+            "list",
+            ParameterKind::List {
+                max_items: 3,
+                max_length: 10,
+                class: CharClass::Host,
+            },
+        ),
+    ];
+    parameters.extend(classes.into_iter().enumerate().map(|(n, class)| {
+        let kind = ParameterKind::Text {
+            max_length: 10,
+            class,
+            leading_dash: n == 0,
+        };
+        spec(&format!("text{n}"), kind)
+    }));
+    parameters.extend(
+        things
+            .into_iter()
+            .enumerate()
+            .map(|(n, of)| spec(&format!("thing{n}"), ParameterKind::Inventory { of })),
+    );
+    let kinds = [
+        FactKind::Number,
+        FactKind::Flag,
+        FactKind::Text,
+        FactKind::Time,
+        FactKind::Digest,
+    ];
+    Definition {
+        title: text(),
+        summary: text(),
+        plan: text(),
+        if_it_fails: text(),
+        platforms: vec![Platform::Linux, Platform::Windows],
+        parameters,
+        preconditions: vec![
+            Precondition::BatteryAtLeast { percent: 50 },
+            Precondition::FreeDisk {
+                path: "/var".to_owned(),
+                bytes: 1,
+            },
+            Precondition::NoPendingReboot,
+            Precondition::NobodyLoggedIn,
+            Precondition::SomebodyLoggedIn,
+        ],
+        locks: vec![Lock {
+            resource: "disk".to_owned(),
+            parameter: Some("count".to_owned()),
+        }],
+        interrupts: vec![Interruption::Network, Interruption::Reboot],
+        limits: Limits {
+            memory_bytes: Some(1 << 30),
+            cpu_percent: Some(50),
+            processes: Some(10),
+            priority: Priority::Normal,
+        },
+        stop: StopPolicy::LetFinish,
+        steps: vec![
+            step("one", program(Some(chasqui_trust::Digest::of(b"script")))),
+            step("two", program(None)),
+            step("three", builtin.clone()),
+        ],
+        check: Check {
+            summary: text(),
+            run: builtin,
+        },
+        undo: Some(Undo {
+            summary: text(),
+            steps: vec![step("back", program(None))],
+            when_check_fails: true,
+            when_unreachable_ms: Some(60_000),
+        }),
+        evidence: kinds
+            .into_iter()
+            .enumerate()
+            .map(|(n, kind)| EvidenceSpec {
+                fact: format!("fact{n}"),
+                title: text(),
+                unit: String::new(),
+                kind,
+            })
+            .collect(),
+        ..Definition::draft("every.thing")
+    }
+}
+
+fn schema() -> Value {
+    let text = fs::read(Path::new(SHIPPED).join("schema.json")).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+#[test]
+fn the_schema_holds_for_what_is_shipped_and_for_every_form() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let mut shipped = 0;
+    for entry in fs::read_dir(SHIPPED).unwrap() {
+        let path = entry.unwrap().path();
+        let is_schema = path.file_name().is_some_and(|name| name == "schema.json");
+        if is_schema || path.extension().is_none_or(|ending| ending != "json") {
+            continue;
+        }
+        let value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let wrong: Vec<String> = validator
+            .iter_errors(&value)
+            .map(|e| e.to_string())
+            .collect();
+        assert!(wrong.is_empty(), "{}: {wrong:?}", path.display());
+        shipped += 1;
+    }
+    assert!(shipped >= 2);
+    let value = serde_json::to_value(everything()).unwrap();
+    let wrong: Vec<String> = validator
+        .iter_errors(&value)
+        .map(|e| format!("{} {e}", e.instance_path()))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn the_schema_and_the_format_have_the_same_members() {
+    let schema = schema();
+    let names = |value: &Value| -> Vec<String> {
+        let mut names: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+        names.sort();
+        names
+    };
+    let whole = serde_json::to_value(everything()).unwrap();
+    assert_eq!(names(&schema["properties"]), names(&whole));
+    let limits = &schema["properties"]["limits"]["properties"];
+    assert_eq!(names(limits), names(&whole["limits"]));
+    let undo = &schema["properties"]["undo"]["anyOf"][0]["properties"];
+    assert_eq!(names(undo), names(&whole["undo"]));
+    // Every member is required, and no other is allowed: the program reads as strictly.
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for name in names(&whole) {
+        let mut without = whole.clone();
+        without.as_object_mut().unwrap().remove(&name);
+        assert!(!validator.is_valid(&without), "{name}");
+    }
+    let mut more = whole.clone();
+    more["steps"][0]["shell"] = true.into();
+    assert!(!validator.is_valid(&more));
+}
+
+#[test]
+fn the_example_of_the_page_is_a_definition() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/definitions.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once("```json\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let place = Place::new();
+    let file = place.path("catalogue/service.restart.json");
+    fs::write(&file, example).unwrap();
+    let report = place.json(&["catalogue", "check", &file.display().to_string()]);
+    assert_eq!(
+        (&report["errors"], &report["warnings"]),
+        (&0.into(), &0.into()),
+        "{report}"
+    );
+    // Each member has its row.
+    let value: Value = serde_json::from_str(example).unwrap();
+    for name in value.as_object().unwrap().keys() {
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "{name} is not explained"
+        );
+    }
 }

@@ -75,6 +75,7 @@ fn the_pages_show_commands_that_exist() {
         "README.es.md",
         "docs/getting-started.md",
         "docs/cli.md",
+        "docs/definitions.md",
     ] {
         let text = fs::read_to_string(top.join(page)).unwrap();
         for line in shell_lines(&text) {

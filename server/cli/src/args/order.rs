@@ -75,6 +75,30 @@ pub struct RequestArgs {
     /// Ask more of the person at the machine than the definition does
     #[arg(long)]
     pub consent: Option<ConsentName>,
+    /// Wait for the next start of each machine
+    #[arg(long)]
+    pub next_boot: bool,
+    /// Emergency: without the usual approvals, seen by everybody; says why
+    #[arg(long, value_name = "WHY")]
+    pub break_glass: Option<String>,
+    /// Not before this time: YYYY-MM-DDTHH:MM or HH:MM (default: now)
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Valid until this time, likewise (default: --valid-for)
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Within this window: DAY HH:MM-HH:MM or HH:MM-HH:MM, the next one
+    #[arg(long, value_name = "WINDOW")]
+    pub window: Option<String>,
+    /// In that window every week until --until: one signed order for each
+    #[arg(long, requires_all = ["window", "until"], conflicts_with = "watch")]
+    pub weekly: bool,
+    /// Time zone of these times
+    #[arg(long, value_name = "ZONE", default_value = "America/Bogota")]
+    pub zone: String,
+    /// Show what would be signed; sign and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Stay until the order is final
     #[arg(long)]
     pub watch: bool,
@@ -87,12 +111,13 @@ pub enum ConsentName {
     None,
     Notify,
     Ask,
+    AskAlways,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum OrderCommand {
     /// Sign and send an order
-    Request(RequestArgs),
+    Request(Box<RequestArgs>),
     /// Show an order as it was signed
     Show {
         /// Id of the order
@@ -122,8 +147,9 @@ pub enum OrderCommand {
     },
     /// Check an order, then sign an approval
     Approve {
-        /// Id of the order
-        order: String,
+        /// Ids of the orders, each shown
+        #[arg(required = true, value_name = "ORDER")]
+        orders: Vec<String>,
         /// A word on it
         #[arg(long, default_value = "")]
         comment: String,

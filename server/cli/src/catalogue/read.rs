@@ -30,7 +30,7 @@ pub struct Mistake {
 }
 
 /// Reads one definition strictly; no rule of its content is judged yet.
-pub fn parse(bytes: &[u8]) -> Result<Definition, Mistake> {
+pub fn parse(bytes: &[u8]) -> Result<Definition, Box<Mistake>> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let read: Result<Definition, _> = serde_path_to_error::deserialize(&mut reader);
     let (at, error) = match read {
@@ -53,17 +53,17 @@ pub fn parse(bytes: &[u8]) -> Result<Definition, Mistake> {
         .map_or(said.as_str(), |(before, _)| before)
         .to_owned();
     let (code, es, remedy) = explain(&said);
-    Err(Mistake {
+    Err(Box::new(Mistake {
         code,
         at,
         position,
         text: Text::new(format!("{es}: {said}"), said),
         remedy,
-    })
+    }))
 }
 
 /// An optional member that is left out would be read as null; whoever wrote it may have meant something else.
-fn complete(definition: Definition, bytes: &[u8]) -> Result<Definition, Mistake> {
+fn complete(definition: Definition, bytes: &[u8]) -> Result<Definition, Box<Mistake>> {
     let written: Option<Value> = serde_json::from_slice(bytes).ok();
     let whole = serde_json::to_value(&definition).ok();
     let lacking = match (&whole, &written) {
@@ -76,13 +76,13 @@ fn complete(definition: Definition, bytes: &[u8]) -> Result<Definition, Mistake>
     let name = at.rsplit('.').next().unwrap_or_default();
     let said = format!("missing field `{name}`");
     let (code, es, remedy) = explain(&said);
-    Err(Mistake {
+    Err(Box::new(Mistake {
         code,
         text: Text::new(format!("{es}: {said}"), said),
         at,
         position: None,
         remedy,
-    })
+    }))
 }
 
 /// The first member of `whole` that `written` lacks.
@@ -255,7 +255,7 @@ mod tests {
         .unwrap()
     }
 
-    fn mistake(change: impl FnOnce(&mut Value)) -> Mistake {
+    fn mistake(change: impl FnOnce(&mut Value)) -> Box<Mistake> {
         let mut value = shipped();
         change(&mut value);
         parse(&serde_json::to_vec_pretty(&value).unwrap()).unwrap_err()

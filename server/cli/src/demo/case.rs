@@ -15,6 +15,7 @@ use crate::demo::stage::{Cast, Stage};
 use crate::demo::watch::Watch;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::order::request::{self, Wish};
+use crate::order::when::Span;
 use crate::order::{show, statement};
 use crate::output::{Tone, bytes_text, clean};
 use crate::papers::{self, Papers};
@@ -200,10 +201,18 @@ async fn requested(
             )
             .to_owned(),
         requester: luis.id.clone(),
-        valid_for_ms: ORDER_VALID_MS,
+        spans: vec![Span::from_now(
+            chasqui_base::clock::now_ms(),
+            ORDER_VALID_MS,
+        )],
+        next_boot: false,
+        break_glass: None,
         consent: None,
     };
-    let draft = request::draft(&luis.client, &papers, wish).await?;
+    let mut drafts = request::drafts(&luis.client, &papers, wish).await?;
+    let draft = drafts
+        .pop()
+        .ok_or_else(|| Failure::usage("no hay orden que firmar", "there is no order to sign"))?;
     let text = draft.describe(papers.people()?)?;
     let envelope = draft.sign(&papers, luis.signing_key()?)?;
     let order = request::send(&luis.client, &draft, &envelope).await?;

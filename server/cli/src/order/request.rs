@@ -8,14 +8,17 @@ use chasqui_trust::{
     Definition, Digest, Envelope, Leaf, Order, People, Refusal, SigningKey, Text, VerifiedRequest,
     describe_order, sign, verify_approvals, verify_request,
 };
+use serde_json::{Value, json};
 
 use crate::args::{ConsentName, RequestArgs};
 use crate::client::{Client, call};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
+use crate::order::when::{self, Span, When};
+use crate::output::Screen;
 use crate::papers::{self, Papers};
 use crate::session_file::SessionFile;
-use crate::{device, input, key, order, ticket};
+use crate::{device, key, order, ticket};
 
 /// What a person wants, before it is an order.
 #[derive(Clone, Debug)]
@@ -32,8 +35,12 @@ pub struct Wish {
     pub reason: String,
     /// Person who signs.
     pub requester: String,
-    /// Validity from now.
-    pub valid_for_ms: i64,
+    /// When it counts: one order for each.
+    pub spans: Vec<Span>,
+    /// Waits for the next start of the machine.
+    pub next_boot: bool,
+    /// Why it claims the emergency rule, when it does.
+    pub break_glass: Option<String>,
     /// More than the definition asks.
     pub consent: Option<ConsentName>,
 }
@@ -75,6 +82,27 @@ pub async fn run(
         }
         devices.push(device::get(client, &ticket.device_id).await?);
     }
+    let spans = when::spans(
+        clock::now_ms(),
+        &When {
+            from: args.from.as_deref(),
+            until: args.until.as_deref(),
+            window: args.window.as_deref(),
+            weekly: args.weekly,
+            zone: &args.zone,
+            valid_for_ms: args.valid_for,
+        },
+    )?;
+    if args
+        .break_glass
+        .as_ref()
+        .is_some_and(|why| why.trim().is_empty())
+    {
+        return Err(Failure::usage(
+            "una emergencia dice por qué no puede esperar: --break-glass MOTIVO",
+            "an emergency says why it cannot wait: --break-glass WHY",
+        ));
+    }
     let wish = Wish {
         definition: args.definition,
         parameters: args.parameters,
@@ -82,24 +110,71 @@ pub async fn run(
         devices,
         reason: args.reason,
         requester: session.person_id.clone(),
-        valid_for_ms: args.valid_for,
+        spans,
+        next_boot: args.next_boot,
+        break_glass: args.break_glass,
         consent: args.consent,
     };
-    let draft = draft(client, &papers, wish).await?;
-    let text = draft.describe(papers.people()?)?;
-    if screen.json {
-        screen.note(screen.lang.pick(&text.es, &text.en));
-    } else {
-        screen.line(screen.lang.pick(&text.es, &text.en));
+    let drafts = drafts(client, &papers, wish).await?;
+    let text = shown(screen, &drafts, papers.people()?)?;
+    if args.dry_run {
+        screen.show(&dry(&drafts, papers.people()?)?, |s| {
+            format!(
+                "{text}{}",
+                s.say("no se firmó ni se envió nada", "nothing was signed or sent")
+            )
+        });
+        return Ok(());
     }
-    screen.confirm(
-        "¿Firmar y enviar esta orden?",
-        "Sign and send this order?",
-        args.sign.yes,
-    )?;
-    let key = key::for_signing(context, &args.sign, draft.definition.risk)?;
-    let envelope = draft.sign(&papers, &key)?;
-    let sent = send(client, &draft, &envelope).await?;
+    if screen.json {
+        screen.note(text);
+    } else {
+        screen.line(text);
+    }
+    let risk = drafts.iter().map(|d| d.definition.risk).max().unwrap_or(4);
+    if drafts.len() == 1 {
+        screen.confirm(
+            "¿Firmar y enviar esta orden?",
+            "Sign and send this order?",
+            args.sign.yes,
+        )?;
+    } else {
+        screen.confirm(
+            &format!("¿Firmar y enviar estas {} órdenes?", drafts.len()),
+            &format!("Sign and send these {} orders?", drafts.len()),
+            args.sign.yes,
+        )?;
+    }
+    let key = key::for_signing(context, &args.sign, risk)?;
+    // All are signed and judged before the first is sent: a series is not left half done by a rule.
+    let mut signed = Vec::new();
+    for draft in &drafts {
+        signed.push((draft, draft.sign(&papers, &key)?));
+    }
+    let mut all = Vec::new();
+    for (draft, envelope) in &signed {
+        match send(client, draft, envelope).await {
+            Ok(order) => all.push(order),
+            Err(mut failure) => {
+                failure.details.extend(
+                    all.iter()
+                        .map(|o: &v1::Order| ("sent".to_owned(), o.id.clone())),
+                );
+                return Err(failure);
+            }
+        }
+    }
+    let sent = match all.as_slice() {
+        [one] => one.clone(),
+        _ => {
+            let value = json!({ "orders": all.iter().map(order::order_json).collect::<Vec<_>>() });
+            screen.show(&value, |s| {
+                let lines: Vec<String> = all.iter().map(|o| order::line(s, o)).collect();
+                lines.join("\n")
+            });
+            return Ok(());
+        }
+    };
     if !args.watch {
         screen.show(&order::order_json(&sent), |s| order::line(s, &sent));
         return Ok(());
@@ -110,25 +185,95 @@ pub async fn run(
     order::watch::run(context, client, &sent.id).await
 }
 
-/// Builds the order under the papers in force.
-pub async fn draft(client: &Client, papers: &Papers, wish: Wish) -> Outcome<Draft> {
+/// What the signer reads: the first order whole, and of a series the times and id of each.
+fn shown(screen: &Screen, drafts: &[Draft], people: &People) -> Outcome<String> {
+    let mut out = String::new();
+    if let Some(first) = drafts.first() {
+        out.push_str(&order::emergency(screen, &first.order));
+        let text = first.describe(people)?;
+        out.push_str(screen.lang.pick(&text.es, &text.en));
+    }
+    if drafts.len() > 1 {
+        out.push_str(&format!(
+            "{} {}\n",
+            drafts.len(),
+            screen.say(
+                "órdenes iguales, cada una con su firma y su tiempo:",
+                "like orders, each with its own signature and time:"
+            )
+        ));
+        for draft in drafts {
+            out.push_str(&format!(
+                "  {} — {}  {}\n",
+                screen.time(draft.order.not_before_ms),
+                screen.time(draft.order.not_after_ms),
+                draft.order.id
+            ));
+        }
+    }
+    Ok(out)
+}
+
+fn dry(drafts: &[Draft], people: &People) -> Outcome<Value> {
+    let mut orders = Vec::new();
+    for draft in drafts {
+        let text = draft.describe(people)?;
+        orders.push(json!({
+            "id": draft.order.id,
+            "definition": { "id": draft.definition.id, "version": draft.definition.version },
+            "risk": draft.definition.risk,
+            "break_glass": draft.order.break_glass,
+            "next_boot": draft.order.start == Start::NextBoot,
+            "not_before_ms": draft.order.not_before_ms,
+            "not_after_ms": draft.order.not_after_ms,
+            "targets": draft.leaves.len(),
+            "text": { "es": text.es, "en": text.en },
+        }));
+    }
+    Ok(json!({ "dry_run": true, "orders": orders }))
+}
+
+/// Builds the orders under the papers in force, one for each time asked for.
+pub async fn drafts(client: &Client, papers: &Papers, wish: Wish) -> Outcome<Vec<Draft>> {
     let (definition, definition_bytes) =
         papers::definition(client, papers, &wish.definition).await?;
     let parameters = parameters(&definition, &wish.parameters)?;
     definition
         .check_parameters(&parameters)
         .map_err(|error| papers::refusal(&Refusal::ParameterInvalid(error)))?;
+    wish.spans
+        .iter()
+        .map(|span| {
+            build(
+                papers,
+                &wish,
+                *span,
+                (&definition, &definition_bytes),
+                &parameters,
+            )
+        })
+        .collect()
+}
+
+fn build(
+    papers: &Papers,
+    wish: &Wish,
+    span: Span,
+    (definition, definition_bytes): (&Definition, &[u8]),
+    parameters: &[Parameter],
+) -> Outcome<Draft> {
     let now = clock::now_ms();
     let leaves = wish
         .devices
         .iter()
-        .map(|device| leaf(device, now))
+        .map(|device| leaf(device, span.not_before_ms))
         .collect::<Outcome<Vec<_>>>()?;
     let consent = match wish.consent {
         None => definition.consent,
         Some(ConsentName::None) => definition.consent.max(Consent::None),
         Some(ConsentName::Notify) => definition.consent.max(Consent::Notify),
         Some(ConsentName::Ask) => definition.consent.max(Consent::Ask),
+        Some(ConsentName::AskAlways) => definition.consent.max(Consent::AskAlways),
     };
     let order = Order {
         critical: Vec::new(),
@@ -137,23 +282,31 @@ pub async fn draft(client: &Client, papers: &Papers, wish: Wish) -> Outcome<Draf
         definition: DefinitionRef {
             id: definition.id.clone(),
             version: definition.version,
-            digest: Digest::of(&definition_bytes),
+            digest: Digest::of(definition_bytes),
         },
-        parameters,
+        parameters: parameters.to_vec(),
         ticket: TicketRef {
-            id: wish.ticket.id,
-            number: wish.ticket.number,
+            id: wish.ticket.id.clone(),
+            number: wish.ticket.number.clone(),
         },
-        reason: wish.reason,
-        requester: wish.requester,
+        reason: match &wish.break_glass {
+            // Signed with the rest, so that the reason for the haste stays as long as the order.
+            Some(why) => format!("{}\nEMERGENCIA: {}", wish.reason, why.trim()),
+            None => wish.reason.clone(),
+        },
+        requester: wish.requester.clone(),
         created_at_ms: now,
-        not_before_ms: now,
-        not_after_ms: now.saturating_add(wish.valid_for_ms),
+        not_before_ms: span.not_before_ms,
+        not_after_ms: span.not_after_ms,
         min_people_version: papers.people_version(),
         min_catalogue_version: papers.catalogue.version(),
         consent,
-        start: Start::Now,
-        break_glass: false,
+        start: if wish.next_boot {
+            Start::NextBoot
+        } else {
+            Start::Now
+        },
+        break_glass: wish.break_glass.is_some(),
         targets: Targets::of(&leaves)?,
     };
     if !order.check_validity_cap() {
@@ -161,8 +314,8 @@ pub async fn draft(client: &Client, papers: &Papers, wish: Wish) -> Outcome<Draf
     }
     Ok(Draft {
         order,
-        definition,
-        definition_bytes,
+        definition: definition.clone(),
+        definition_bytes: definition_bytes.to_vec(),
         leaves,
     })
 }
@@ -226,7 +379,8 @@ pub fn judge(
 /// Registers a signed order.
 pub async fn send(client: &Client, draft: &Draft, envelope: &Envelope) -> Outcome<v1::Order> {
     let request = v1::CreateOrderRequest {
-        request_id: input::request_id(),
+        // The order's own id, made once: whoever sends the same order again makes no second one.
+        request_id: draft.order.id.clone(),
         envelope: envelope.to_json().into(),
         leaves: draft
             .leaves

@@ -7,11 +7,14 @@ use chasqui_trust::{
     Statement, Text, describe_order, sign,
 };
 
+use serde_json::{Value, json};
+
 use crate::args::SignArgs;
 use crate::client::{Client, call};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::order::request::judge;
+use crate::order::used;
 use crate::output::{Screen, clean};
 use crate::papers::{self, Papers};
 use crate::session_file::SessionFile;
@@ -95,56 +98,123 @@ pub async fn read(
     Ok((examined, definition_bytes))
 }
 
+/// Most orders that one command signs.
+const MAX_AT_ONCE: usize = 50;
+
 pub async fn run(
     context: &Context,
     client: &Client,
     session: &SessionFile,
-    order_id: &str,
+    order_ids: &[String],
     decision: Decision,
     comment: &str,
     args: &SignArgs,
 ) -> Outcome {
     let screen = &context.screen;
+    if order_ids.len() > MAX_AT_ONCE {
+        return Err(Failure::usage(
+            format!("más de {MAX_AT_ONCE} órdenes no se leen de una vez"),
+            format!("more than {MAX_AT_ONCE} orders are not read at once"),
+        ));
+    }
     let pinned = papers::pinned_root(context, args.root.as_ref())?;
     let papers = papers::fetch(client, &pinned).await?;
     papers.warn(screen);
-    let examined = if decision == Decision::Approve {
-        examine(client, &papers, order_id).await?
-    } else {
-        // A refusal is welcome even of an order whose papers do not hold.
-        read(client, order_id, papers.state.people()).await?.0
-    };
-    let shown = shown(screen, &papers, &examined);
-    if screen.json {
-        screen.note(shown);
-    } else {
-        screen.line(shown);
+    let mut all: Vec<Examined> = Vec::new();
+    let mut before: Vec<Value> = Vec::new();
+    for order_id in order_ids {
+        if all.iter().any(|known| known.order.id == *order_id) {
+            continue;
+        }
+        let examined = if decision == Decision::Approve {
+            examine(client, &papers, order_id).await
+        } else {
+            // A refusal is welcome even of an order whose papers do not hold.
+            let found = read(client, order_id, papers.state.people()).await;
+            found.map(|(examined, _)| examined)
+        };
+        let examined = examined.map_err(|mut failure| {
+            // Of several, which one.
+            failure.details.push(("order".to_owned(), order_id.clone()));
+            failure
+        })?;
+        let mut text = shown(screen, &papers, &examined);
+        if decision == Decision::Approve {
+            let used = used::before(client, &papers, &examined).await?;
+            text.push_str(&format!(
+                "\n{}",
+                used::render(screen, &examined.definition, used.as_ref())
+            ));
+            before.push(used::to_json(&examined.definition, used.as_ref()));
+        }
+        if screen.json {
+            screen.note(text.trim_end());
+        } else {
+            screen.line(text);
+        }
+        all.push(examined);
     }
-    let (es, en) = match decision {
-        Decision::Approve => ("¿Aprobar y firmar?", "Approve and sign?"),
-        Decision::Reject => ("¿Rechazar y firmar?", "Reject and sign?"),
-        Decision::Withdraw => ("¿Retirar y firmar?", "Withdraw and sign?"),
+    ask(screen, decision, all.len(), args.yes)?;
+    let risk = all.iter().map(|one| one.definition.risk).max().unwrap_or(4);
+    let key = key::for_signing(context, args, risk)?;
+    // All are signed before the first is sent: what a rule forbids leaves nothing half done.
+    let mut signed = Vec::new();
+    for examined in &all {
+        let person = &session.person_id;
+        let envelope = sign_statement(&papers, examined, person, decision, comment, &key)?;
+        signed.push((examined.order.id.clone(), envelope));
+    }
+    let mut orders: Vec<v1::Order> = Vec::new();
+    for (order_id, envelope) in &signed {
+        match send(client, order_id, envelope).await {
+            Ok(order) => orders.push(order),
+            Err(mut failure) => {
+                let done = orders.iter().map(|o| ("sent".to_owned(), o.id.clone()));
+                failure.details.extend(done);
+                return Err(failure);
+            }
+        }
+    }
+    // One order is one object, as it always was; several are a list.
+    let mut values: Vec<Value> = orders.iter().map(order::order_json).collect();
+    for (value, before) in values.iter_mut().zip(before) {
+        if let Some(object) = value.as_object_mut() {
+            object.insert("definition_used_before".to_owned(), before);
+        }
+    }
+    let value = match values.len() {
+        1 => values.pop().unwrap_or_default(),
+        _ => json!({ "orders": values }),
     };
-    screen.confirm(es, en, args.yes)?;
-    let key = key::for_signing(context, args, examined.definition.risk)?;
-    let envelope = sign_statement(
-        &papers,
-        &examined,
-        &session.person_id,
-        decision,
-        comment,
-        &key,
-    )?;
-    let order = send(client, order_id, &envelope).await?;
-    screen.show(&order::order_json(&order), |s| order::line(s, &order));
+    screen.show(&value, |s| {
+        let lines: Vec<String> = orders.iter().map(|o| order::line(s, o)).collect();
+        lines.join("\n")
+    });
     Ok(())
+}
+
+fn ask(screen: &Screen, decision: Decision, count: usize, yes: bool) -> Outcome {
+    let (es, en) = match decision {
+        Decision::Approve => ("Aprobar y firmar", "Approve and sign"),
+        Decision::Reject => ("Rechazar y firmar", "Reject and sign"),
+        Decision::Withdraw => ("Retirar y firmar", "Withdraw and sign"),
+    };
+    if count == 1 {
+        return screen.confirm(&format!("¿{es}?"), &format!("{en}?"), yes);
+    }
+    screen.confirm(
+        &format!("¿{es} las {count} órdenes?"),
+        &format!("{en} these {count} orders?"),
+        yes,
+    )
 }
 
 /// What the signer reads.
 pub fn shown(screen: &Screen, papers: &Papers, examined: &Examined) -> String {
     let requester = papers.name(&examined.order.requester);
     format!(
-        "{}  {} {}",
+        "{}{}  {} {}",
+        order::emergency(screen, &examined.order),
         screen.lang.pick(&examined.text.es, &examined.text.en),
         screen.say(
             "firma del solicitante verificada:",

@@ -121,7 +121,20 @@ fn report(screen: &Screen, last: &mut Option<v1::OrderState>, seen: &Seen) {
             if screen.json {
                 screen.json_line(&json!({ "order": order_json(order) }));
             } else if *last != Some(order.state()) {
+                if last.is_none() && order.break_glass {
+                    let text = screen.say("EMERGENCIA", "EMERGENCY");
+                    screen.line(screen.tone(Tone::Bad, text));
+                }
                 screen.line(format!("• {}", state_text(screen, order.state())));
+                for target in &order.targets {
+                    if order.targets.len() > 1 {
+                        screen.line(format!(
+                            "  {}: {}",
+                            clean(&target.host_name),
+                            state_text(screen, target.state())
+                        ));
+                    }
+                }
                 for target in &order.targets {
                     if !target.refusal_code.is_empty() {
                         let refusal = target.refusal.clone().unwrap_or_default();

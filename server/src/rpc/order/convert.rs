@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use chasqui_domain::order::OrderState;
 use chasqui_proto::v1;
-use chasqui_store::order::{Order, Statement, Target};
+use chasqui_store::order::{Order as Row, Statement, Target};
+use chasqui_trust::{Document as _, Envelope, Order};
 
 /// Above so many machines the results are left out of the order: they are in each machine's evidence.
 const RESULTS_WITHIN: usize = 50;
 
 /// The whole order.
-pub fn order(order: &Order, targets: &[Target], statements: &[Statement]) -> v1::Order {
+pub fn order(order: &Row, targets: &[Target], statements: &[Statement]) -> v1::Order {
     let results = targets.len() <= RESULTS_WITHIN;
     v1::Order {
         id: order.id.clone(),
@@ -37,11 +38,19 @@ pub fn order(order: &Order, targets: &[Target], statements: &[Statement]) -> v1:
             .collect(),
         statements: statements.iter().map(statement).collect(),
         version: order.version,
+        break_glass: claims_emergency(&order.envelope),
     }
 }
 
+/// Whether what was signed claims the emergency rule. The row was verified when it was written.
+fn claims_emergency(envelope: &[u8]) -> bool {
+    Envelope::from_json(envelope)
+        .and_then(|envelope| Order::decode(&envelope))
+        .is_ok_and(|order| order.break_glass)
+}
+
 /// The order in a list: without what was signed, and without results.
-pub fn listed(of: &Order, targets: &[Target]) -> v1::Order {
+pub fn listed(of: &Row, targets: &[Target]) -> v1::Order {
     let mut shown = order(of, targets, &[]);
     shown.envelope = Bytes::new();
     for target in &mut shown.targets {
@@ -50,7 +59,7 @@ pub fn listed(of: &Order, targets: &[Target]) -> v1::Order {
     shown
 }
 
-fn target(order: &Order, target: &Target, with_result: bool) -> v1::OrderTarget {
+fn target(order: &Row, target: &Target, with_result: bool) -> v1::OrderTarget {
     let detail: Option<chasqui_domain::Text> = serde_json::from_str(&target.detail).ok();
     v1::OrderTarget {
         device_id: target.device_id.clone(),
