@@ -352,31 +352,21 @@ fn a_cancel_takes_the_question_away() {
     });
 }
 
-/// A terminal of this account; what is written to it can be read, and the agent finds it under the machine's root.
+/// A terminal of this account among those of the real machine, which the machine of files then has too: the kernel opens
+/// terminals in their own file system alone.
 fn terminal(case: &Case) -> (fs::File, fs::File) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap();
-    let name = PathBuf::from(name.to_str().unwrap());
-    // A node of the same device in the machine's folder; only root can make one.
-    use std::os::unix::fs::MetadataExt as _;
-    fs::create_dir_all(case.root.join("dev/pts")).unwrap();
-    let device = fs::metadata(&name).unwrap().rdev();
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        case.root.join("dev/pts/9"),
-        rustix::fs::FileType::CharacterDevice,
-        rustix::fs::Mode::from_raw_mode(0o600),
-        device,
-    )
-    .unwrap();
+    rustix::io::ioctl_fionbio(&master, true).unwrap();
+    std::os::unix::fs::symlink("/dev", case.root.join("dev")).unwrap();
     // Held open, as a shell does: else the other end has nobody.
     let slave = fs::OpenOptions::new()
         .read(true)
         .write(true)
-        .open(name)
+        .open(name.to_str().unwrap())
         .unwrap();
     (fs::File::from(master), slave)
 }
@@ -384,10 +374,6 @@ fn terminal(case: &Case) -> (fs::File, fs::File) {
 #[test]
 fn a_terminal_is_asked_and_its_owner_answers() {
     use std::io::Read as _;
-    if !rustix::process::getuid().is_root() {
-        eprintln!("SKIPPED asking on a terminal: only root can make one for a machine of files");
-        return;
-    }
     for (word, wanted) in [("accept", Outcome::Succeeded), ("no", Outcome::Refused)] {
         let case = Case::new();
         case.nobody();
@@ -397,10 +383,14 @@ fn a_terminal_is_asked_and_its_owner_answers() {
         let order = case.order(Consent::Ask, WhenAbsent::Refuse);
         let mut shown = Vec::new();
         let mut buffer = [0; 4096];
-        while !String::from_utf8_lossy(&shown).contains("chasqui-agent answer accept") {
-            let count = master.read(&mut buffer).unwrap();
-            shown.extend_from_slice(&buffer[..count]);
-        }
+        until("the question on the terminal", || {
+            if let Ok(count) = master.read(&mut buffer) {
+                shown.extend_from_slice(&buffer[..count]);
+            }
+            String::from_utf8_lossy(&shown)
+                .contains("chasqui-agent answer accept")
+                .then_some(())
+        });
         assert!(String::from_utf8_lossy(&shown).contains("MA-2026-000001"));
         let output = case
             .machine
@@ -413,7 +403,7 @@ fn a_terminal_is_asked_and_its_owner_answers() {
         assert_eq!(result.outcome, wanted);
         let receipt = receipt.unwrap();
         assert_eq!(receipt.by, Some(AnsweredBy::Terminal));
-        assert_eq!(receipt.user.as_deref(), Some("root"));
+        assert!(receipt.user.is_some());
         // A second word finds no question.
         let output = case
             .machine
@@ -428,10 +418,6 @@ fn a_terminal_is_asked_and_its_owner_answers() {
 
 #[test]
 fn what_must_always_be_asked_is_not_asked_on_a_terminal() {
-    if !rustix::process::getuid().is_root() {
-        eprintln!("SKIPPED asking on a terminal: only root can make one for a machine of files");
-        return;
-    }
     let case = Case::new();
     case.nobody();
     let _terminal = terminal(&case);
