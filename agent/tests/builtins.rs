@@ -475,6 +475,31 @@ async fn a_package_is_there_in_the_signed_version_and_signatures_are_never_passe
 }
 
 #[tokio::test]
+async fn where_there_is_systemd_a_package_manager_is_a_service_of_its_own() {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.path("/run/systemd/system")).unwrap();
+    apt(
+        &machine,
+        "Inst hello (2.10-3)\n",
+        "echo 2.10-3 > $root/version",
+    );
+    machine.tool(
+        "/usr/bin/systemd-run",
+        "echo \"$@\" >> $root/services; while [ \"$1\" != -- ]; do shift; done; shift; exec \"$@\"",
+    );
+    let wanted = vec![text("name", "hello"), text("version", "2.10-3")];
+    let ran = machine.run("software.install", wanted).await;
+    assert!(ran.check.holds, "{:?} {:?}", ran.check, ran.stepped);
+    let services = fs::read_to_string(machine.path("services")).unwrap();
+    let mut lines = services.lines();
+    assert!(lines.next().unwrap().ends_with(" update"), "{services}");
+    let last = lines.next().unwrap();
+    assert!(last.contains("--wait") && last.contains("--pipe"), "{last}");
+    assert!(last.ends_with("install -- hello=2.10-3"), "{last}");
+    assert_eq!(lines.next(), None);
+}
+
+#[tokio::test]
 async fn a_package_does_not_take_others_along() {
     let machine = Machine::new();
     machine.file("version", "1");

@@ -11,13 +11,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::builtin::{
-    Args, Boxed, Check, Ended, Finding, Making, Step, Work, fact, not_applicable,
+    Args, Boxed, Check, Ended, Finding, Making, Step, Work, below, fact, not_applicable,
 };
 use super::{program, protected, tool};
+use crate::output::Output;
 use crate::policy::Refused;
 
 /// Nobody is there to answer apt's questions.
 const APT_ENV: &[(&str, &str)] = &[("DEBIAN_FRONTEND", "noninteractive")];
+/// A package manager as a service of its own, where there is systemd: it goes on when the agent ends, and the scripts of
+/// packages meet the system as they expect it, without the agent's confinement. Its words and its end come back.
+const AS_SERVICE: [&str; 9] = [
+    "--quiet",
+    "--pipe",
+    "--wait",
+    "--collect",
+    "--service-type=exec",
+    "--description=Chasqui: packages",
+    "--setenv=DEBIAN_FRONTEND=noninteractive",
+    "--setenv=LC_ALL=C.UTF-8",
+    "--nice=10",
+];
 /// Whatever the machine's own settings say: signatures are checked, files that people changed stay, another package
 /// manager is waited for.
 const APT_OPTIONS: [&str; 10] = [
@@ -57,6 +71,8 @@ enum Manager {
 #[derive(Debug)]
 struct Change {
     manager: Manager,
+    /// The program that starts services, where there is systemd.
+    launcher: Option<String>,
     verb: Verb,
     name: String,
     version: String,
@@ -90,8 +106,14 @@ fn change(args: &mut Args, making: &Making<'_>, verb: Verb) -> Result<Box<dyn St
             "an action on packages must let their manager finish (stop: let_finish): mend the definition",
         ));
     }
+    let root = &making.setting.root;
+    let launcher = below(root, "/run/systemd/system")
+        .is_dir()
+        .then(|| tool::find(root, &["/usr/bin/systemd-run", "/bin/systemd-run"]))
+        .flatten();
     Ok(Box::new(Change {
-        manager: manager(&making.setting.root)?,
+        manager: manager(root)?,
+        launcher,
         verb,
         name,
         version,
@@ -262,6 +284,28 @@ fn last_words(text: &str) -> String {
     words.chars().take(300).collect()
 }
 
+impl Change {
+    /// Runs the package manager, as a service where that can be.
+    async fn run_manager(
+        &self,
+        tool: &str,
+        args: Vec<String>,
+        limits: &program::Limits,
+        output: &Output,
+    ) -> program::Ended {
+        let Some(launcher) = &self.launcher else {
+            return program::run(tool, &args, limits, output).await;
+        };
+        let words: Vec<String> = AS_SERVICE
+            .iter()
+            .map(|arg| (*arg).to_owned())
+            .chain(["--".to_owned(), tool.to_owned()])
+            .chain(args)
+            .collect();
+        program::run(launcher, &words, limits, output).await
+    }
+}
+
 impl Step for Change {
     fn run<'a>(&'a self, work: &'a Work<'a>) -> Boxed<'a, Ended> {
         Box::pin(async {
@@ -275,7 +319,7 @@ impl Step for Change {
                         let mut args: Vec<String> =
                             APT_OPTIONS.iter().map(|arg| (*arg).to_owned()).collect();
                         args.push("update".to_owned());
-                        program::run(apt_get, &args, &limits, output).await;
+                        self.run_manager(apt_get, args, &limits, output).await;
                     }
                     apt_get
                 }
@@ -290,7 +334,10 @@ impl Step for Change {
             if work.control.cancel.is_cancelled() {
                 return Ended::badly("cancelled");
             }
-            tool::step_end(program::run(tool, &self.args(false), &limits, output).await)
+            let ended = self
+                .run_manager(tool, self.args(false), &limits, output)
+                .await;
+            tool::step_end(ended)
         })
     }
 }
