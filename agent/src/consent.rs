@@ -34,6 +34,9 @@ const NOTICE: Duration = Duration::from_secs(60);
 /// Between two looks whether somebody came.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
+/// Held while the person is being asked.
+static ASKING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// What is to be asked, and of whom.
 #[derive(Debug)]
 pub struct Ask<'a> {
@@ -165,7 +168,11 @@ async fn question(ask: &Ask<'_>) -> Obtained {
             }
         }
         let left = MAX_DEFERRALS.saturating_sub(deferred);
-        match round(ask, &shown, &presence, session.as_ref(), left).await {
+        // One question at a time: two windows are read by nobody.
+        let turn = ASKING.lock().await;
+        let answered = round(ask, &shown, &presence, session.as_ref(), left).await;
+        drop(turn);
+        match answered {
             Round::Heard(heard) => {
                 forget(ask.folder, &digest);
                 return match heard.answer {

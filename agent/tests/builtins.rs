@@ -543,6 +543,39 @@ fn a_package_action_that_may_be_ended_in_the_middle_is_refused() {
     assert_eq!(refused.rule, "DEFINITION_UNSUPPORTED");
 }
 
+/// `cargo nextest run --workspace --run-ignored only -E 'test(a_real_package)'`, as root on Debian with its archive in reach.
+#[tokio::test]
+#[ignore = "changes the machine it runs on"]
+async fn a_real_package_is_installed_and_removed() {
+    let candidate = Command::new("/usr/bin/apt-cache")
+        .args(["policy", "hello"])
+        .output()
+        .unwrap();
+    let candidate = String::from_utf8(candidate.stdout).unwrap();
+    let version = candidate
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Candidate: "))
+        .unwrap()
+        .to_owned();
+    let run = async |id: &str, parameters| {
+        let policy = Policy::default();
+        let setting = Setting::new(&policy, clock::now_ms(), vec![]);
+        let plan = plan(authorise(&shipped(id), parameters), &setting).unwrap();
+        let control = Control::new(plan.bounds().clone());
+        let before = runner::observe(&plan, &control).await;
+        let stepped = runner::run(&plan, &control, &mut |_| {}).await;
+        let check = runner::check(&plan, &before, &stepped.said, &control).await;
+        println!("{}", String::from_utf8_lossy(&control.output.kept()));
+        assert!(check.holds, "{check:?} {stepped:?}");
+        check
+    };
+    let wanted = vec![text("name", "hello"), text("version", &version)];
+    let check = run("software.install", wanted).await;
+    assert_eq!(check.facts[0].after.as_deref(), Some(version.as_str()));
+    let check = run("software.remove", vec![text("name", "hello")]).await;
+    assert_eq!(check.facts[0].after, None);
+}
+
 #[tokio::test]
 async fn fedoras_packages_are_asked_of_rpm() {
     let machine = Machine::new();
