@@ -13,6 +13,7 @@ mod result;
 mod retire;
 mod state;
 mod statement;
+mod ticket_over;
 
 use std::pin::Pin;
 
@@ -41,6 +42,7 @@ pub use result::submit as submit_result;
 pub(crate) use retire::{Retired, retire};
 pub use state::expire_due;
 pub use statement::expire_lapsed;
+pub(crate) use ticket_over::ticket_over;
 
 /// Machines whose targets a list shows of each order.
 const LISTED_TARGETS: u32 = 100;

@@ -17,6 +17,7 @@ both_engines!(
     what_a_machine_would_refuse_is_refused_at_once,
     only_the_machines_that_were_signed_are_stored,
     only_open_tickets_get_orders,
+    a_ticket_that_ends_calls_its_waiting_orders_off,
     a_repeated_order_is_the_same_order,
     an_altered_order_is_what_the_machine_gets_and_refuses,
     orders_are_listed_by_ticket_device_and_state,
@@ -259,6 +260,55 @@ async fn only_open_tickets_get_orders(world: World) {
     assert_eq!(
         reason(world.create(&world.technician, &envelope, &leaves).await),
         "TICKET_CLOSED"
+    );
+}
+
+async fn a_ticket_that_ends_calls_its_waiting_orders_off(world: World) {
+    world.publish_trust().await;
+    let machine = world.machine("pc-1", 60).await;
+    let undecided = world.ordered(&[&machine]).await;
+    let queued = world.ordered(&[&machine]).await;
+    world
+        .say(&queued, &world.lead, Decision::Approve)
+        .await
+        .unwrap();
+    let other = world.machine("pc-2", 61).await;
+    let sent = world.ordered(&[&other]).await;
+    world
+        .say(&sent, &world.lead, Decision::Approve)
+        .await
+        .unwrap();
+    assert_eq!(order::pending(&world.ctx, other.id).await.unwrap().len(), 1);
+    for order in [&undecided, &queued, &sent] {
+        let message = v1::CancelTicketRequest {
+            request_id: fresh(),
+            ticket_id: order.ticket_id.clone(),
+            expected_version: 0,
+            reason: "ya no".to_owned(),
+        };
+        ok(world
+            .tickets()
+            .cancel_ticket(world.by(&world.requester, message))
+            .await);
+    }
+    assert_eq!(
+        world.look(&undecided.id).await.state(),
+        OrderState::Cancelled
+    );
+    assert_eq!(world.look(&queued.id).await.state(), OrderState::Cancelled);
+    assert!(
+        order::pending(&world.ctx, machine.id)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    // A machine has it already: it is asked to stop, and says what came of it.
+    let sent = world.look(&sent.id).await;
+    assert_eq!(sent.state(), OrderState::Sent);
+    let told = world.timeline(&world.technician, &sent.ticket_id).await;
+    assert!(
+        told.iter()
+            .any(|entry| entry.kind == "order.cancel_requested")
     );
 }
 

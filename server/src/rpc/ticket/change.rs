@@ -16,6 +16,7 @@ use super::{Service, begin, convert, record};
 use crate::auth::Person;
 use crate::error::{Failure, not_found};
 use crate::rpc::check::id;
+use crate::rpc::order;
 use crate::rpc::wire::answer;
 
 impl Service {
@@ -104,7 +105,11 @@ fn store_change(
             now_ms,
         )?;
     }
-    store::by_id(tx, &ticket.id)?.ok_or_else(|| not_found("ticket", &ticket.id).into())
+    let after = store::by_id(tx, &ticket.id)?.ok_or_else(|| not_found("ticket", &ticket.id))?;
+    if ticket.state.is_open() && !after.state.is_open() {
+        order::ticket_over(tx, &ticket.id, &who.id.to_string(), now_ms)?;
+    }
+    Ok(after)
 }
 
 /// Appends an event of a ticket; `more` are facts the domain's event has no place for.
