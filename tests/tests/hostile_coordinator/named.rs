@@ -1,0 +1,672 @@
+//! Attacks that have a name: known tricks with papers that are all genuine, or nearly.
+
+use chasqui_base::clock::{self, DAY_MS, HOUR_MS};
+use chasqui_proto::v1::FetchTrustDocumentsResponse as Papers;
+use chasqui_trust::definition::Definition;
+use chasqui_trust::people::Custody;
+use chasqui_trust::result::Outcome;
+use chasqui_trust::{Decision, Envelope, Root, sign};
+
+use crate::stage::{Attack, Draft, Stage, entry, newer_papers};
+use crate::support::{definition, program, until};
+
+/// Delivers these and holds each answer against the code it must have.
+fn expect(stage: &Stage, attacks: Vec<(&'static str, Attack)>) {
+    let (expected, attacks): (Vec<_>, Vec<_>) = attacks.into_iter().unzip();
+    let labels: Vec<String> = attacks.iter().map(|attack| attack.label.clone()).collect();
+    let codes = stage.attack(attacks);
+    for ((code, expected), label) in codes.iter().zip(expected).zip(labels) {
+        assert_eq!(code.as_deref(), Some(expected), "{label}");
+    }
+}
+
+#[test]
+fn an_order_stays_with_its_machine() {
+    let stage = Stage::new();
+    stage.good("before");
+    let draft = Draft::new(&stage);
+    let mut attacks = Vec::new();
+
+    let mut other = draft.bundle();
+    other.leaf = draft.leaves[0].clone();
+    other.leaf_index = 0;
+    other.proof = draft.proof(0);
+    attacks.push((
+        "ORDER_OTHER_DEVICE",
+        Attack::of("another machine's leaf", &other),
+    ));
+
+    let draft = Draft::new(&stage);
+    let mut other = draft.bundle();
+    other.leaf_index = 0;
+    other.proof = draft.proof(0);
+    attacks.push((
+        "ORDER_LEAF_PROOF_INVALID",
+        Attack::of("this machine's leaf at another's place", &other),
+    ));
+
+    // An order for another machine alone, with this machine's fingerprint put into its leaf.
+    let mut draft = Draft::new(&stage);
+    draft.leaves[1].device_fingerprint = stage.stolen.carla.public_key().fingerprint();
+    draft.aim();
+    let mut other = draft.bundle();
+    other.leaf.device_fingerprint = stage.device.fingerprint();
+    attacks.push((
+        "ORDER_LEAF_PROOF_INVALID",
+        Attack::of("an order for others, aimed here", &other),
+    ));
+
+    // The leaf and proof of an order that is for this machine, on one that is not.
+    let mut draft = Draft::new(&stage);
+    draft.leaves.truncate(1);
+    draft.leaves.push(draft.leaves[0].clone());
+    draft.leaves[1].device_fingerprint = stage.stolen.carla.public_key().fingerprint();
+    draft.aim();
+    let mut other = draft.bundle();
+    let ours = Draft::new(&stage).bundle();
+    (other.leaf, other.proof) = (ours.leaf, ours.proof);
+    attacks.push((
+        "ORDER_LEAF_PROOF_INVALID",
+        Attack::of("the leaf of another order", &other),
+    ));
+    expect(&stage, attacks);
+    stage.good("after");
+}
+
+/// Another action under the name and version of the one people saw.
+#[test]
+fn a_name_is_no_definition() {
+    let stage = Stage::new();
+    stage.good("before");
+    let other = Definition {
+        steps: definition(
+            "x",
+            program("/usr/bin/touch", &["/tmp/x"]),
+            program("/usr/bin/true", &[]),
+        )
+        .steps,
+        ..stage.definition.clone()
+    };
+    let mut attacks = Vec::new();
+    let mut bundle = Draft::new(&stage).bundle();
+    bundle.definition = chasqui_trust::Document::encode(&other).unwrap();
+    attacks.push((
+        "DEFINITION_DIGEST",
+        Attack::of("same name, other steps", &bundle),
+    ));
+    attacks.push((
+        "DEFINITION_NOT_IN_CATALOGUE",
+        Attack::of(
+            "same name, other steps, signed by people",
+            &Draft::of(&stage, &other).bundle(),
+        ),
+    ));
+    // The bytes of one released action under the name of another: approvals asked for one, run for the other.
+    let mut draft = Draft::of(&stage, &stage.harmless());
+    draft.order.definition.id = stage.definition.id.clone();
+    attacks.push((
+        "DEFINITION_NOT_IN_CATALOGUE",
+        Attack::of("a released action under another's name", &draft.bundle()),
+    ));
+    expect(&stage, attacks);
+    stage.good("after");
+}
+
+/// The keys in browsers serve for what they may, and for nothing else.
+#[test]
+fn browser_held_keys_reach_no_further_than_their_risk() {
+    let stage = Stage::new();
+    stage.good("before");
+    let browser = |definition: &Definition, requester: &'static str| {
+        let mut draft = Draft::of(&stage, definition);
+        draft.order.requester = requester.into();
+        draft.requester = match requester {
+            "ana" => &stage.stolen.ana,
+            _ => &stage.stolen.carla,
+        };
+        draft.approver = &stage.stolen.beto;
+        draft
+    };
+    // That they work where they may is what makes the refusals say something.
+    let draft = browser(&stage.harmless(), "carla");
+    let bundle = draft.bundle();
+    stage.push(&draft.order.id, bundle.encode().unwrap());
+    let result = until("the harmless order", || {
+        stage.result_of(&draft.order.id, &bundle.order_digest())
+    });
+    assert_eq!(result.outcome, Outcome::Succeeded, "{result:?}");
+    stage.expect_mark();
+
+    let risky = stage.definition.clone();
+    let approved_by = |key, person| {
+        let mut draft = Draft::new(&stage);
+        (draft.approver, draft.person) = (key, person);
+        draft
+    };
+    let mut itself = browser(&stage.harmless(), "carla");
+    (itself.approver, itself.person) = (&stage.stolen.carla, "carla");
+    let mut nobody = browser(&stage.harmless(), "ana");
+    (nobody.approver, nobody.person) = (&stage.stolen.ana, "ana");
+    let mut twice = browser(&stage.harmless(), "beto");
+    twice.requester = &stage.stolen.beto;
+    // With the risk written smaller than what was released.
+    let smaller = Definition {
+        risk: 1,
+        ..stage.definition.clone()
+    };
+    expect(
+        &stage,
+        vec![
+            (
+                "ORDER_BROWSER_KEY",
+                Attack::of("ana's browser", &browser(&risky, "ana").bundle()),
+            ),
+            (
+                "ORDER_BROWSER_KEY",
+                Attack::of("carla's browser", &browser(&risky, "carla").bundle()),
+            ),
+            (
+                "APPROVAL_BROWSER_KEY",
+                Attack::of(
+                    "beto's browser",
+                    &approved_by(&stage.stolen.beto, "beto").bundle(),
+                ),
+            ),
+            (
+                "APPROVAL_BROWSER_KEY",
+                Attack::of(
+                    "carla approves",
+                    &approved_by(&stage.stolen.carla, "carla").bundle(),
+                ),
+            ),
+            (
+                "APPROVAL_OWN_ORDER",
+                Attack::of("carla alone", &itself.bundle()),
+            ),
+            (
+                "APPROVAL_OWN_ORDER",
+                Attack::of("ana alone", &nobody.bundle()),
+            ),
+            (
+                "REQUESTER_NO_DUTY",
+                Attack::of("beto asks", &twice.bundle()),
+            ),
+            (
+                "DEFINITION_NOT_IN_CATALOGUE",
+                Attack::of("the risk made small", &browser(&smaller, "carla").bundle()),
+            ),
+        ],
+    );
+    stage.good("after");
+}
+
+#[test]
+fn statements_count_for_their_order_alone() {
+    let stage = Stage::new();
+    stage.good("before");
+    let with = |label: &str, statements: &dyn Fn(&Draft<'_>, &Envelope) -> Vec<Envelope>| {
+        let draft = Draft::new(&stage);
+        let order = draft.signed();
+        let statements = statements(&draft, &order);
+        Attack::of(label, &draft.bundle_of(order, statements))
+    };
+    let said = |draft: &Draft<'_>, order: &Envelope, decision| {
+        let mut statement = draft.statement(order);
+        statement.decision = decision;
+        sign(&statement, &[draft.approver]).unwrap()
+    };
+    let (one, two) = (Draft::new(&stage), Draft::new(&stage));
+    let (first, second) = (one.signed(), two.signed());
+    let (for_first, for_second) = (one.approval(&first), two.approval(&second));
+    let attacks = vec![
+        ("APPROVALS_MISSING", with("no statement", &|_, _| vec![])),
+        (
+            "STATEMENT_OTHER_ORDER",
+            Attack::of(
+                "swapped, one",
+                &one.bundle_of(first.clone(), vec![for_second.clone()]),
+            ),
+        ),
+        (
+            "STATEMENT_OTHER_ORDER",
+            Attack::of("swapped, other", &two.bundle_of(second, vec![for_first])),
+        ),
+        (
+            "STATEMENT_OTHER_ORDER",
+            with("one of its own and one of another", &|draft, order| {
+                vec![draft.approval(order), for_second.clone()]
+            }),
+        ),
+        (
+            "ORDER_REJECTED",
+            with("approved and rejected", &|draft, order| {
+                vec![draft.approval(order), said(draft, order, Decision::Reject)]
+            }),
+        ),
+        (
+            "ORDER_WITHDRAWN",
+            with("withdrawn, then approved", &|draft, order| {
+                vec![
+                    said(draft, order, Decision::Withdraw),
+                    draft.approval(order),
+                ]
+            }),
+        ),
+        (
+            "APPROVAL_EXPIRED",
+            with("an approval that lapsed", &|draft, order| {
+                let mut statement = draft.statement(order);
+                statement.expires_at_ms = clock::now_ms() - 1;
+                vec![sign(&statement, &[draft.approver]).unwrap()]
+            }),
+        ),
+        (
+            "STATEMENT_MALFORMED",
+            // What a person signed as one kind of paper is no other kind.
+            with("an order as a statement", &|_, order| vec![order.clone()]),
+        ),
+    ];
+    expect(&stage, attacks);
+    // The same approval many times is one approval, and one is what this order needs: dropped are repetitions, not orders.
+    let draft = Draft::new(&stage);
+    let order = draft.signed();
+    let approval = draft.approval(&order);
+    let bundle = draft.bundle_of(order, vec![approval; 5]);
+    stage.push(&draft.order.id, bundle.encode().unwrap());
+    let result = until("repeated approvals", || {
+        stage.result_of(&draft.order.id, &bundle.order_digest())
+    });
+    assert_eq!(result.outcome, Outcome::Succeeded);
+    stage.expect_mark();
+    stage.good("after");
+}
+
+#[test]
+fn times_and_limits_people_signed_hold() {
+    let stage = Stage::new();
+    stage.good("before");
+    let now = clock::now_ms();
+    let changed = |change: &dyn Fn(&mut Draft<'_>)| {
+        let mut draft = Draft::new(&stage);
+        change(&mut draft);
+        draft.aim();
+        draft.bundle()
+    };
+    let expired = changed(&|draft| {
+        draft.order.created_at_ms = now - 3 * HOUR_MS;
+        draft.order.not_before_ms = now - 3 * HOUR_MS;
+        draft.order.not_after_ms = now - 1;
+    });
+    let endless = changed(&|draft| draft.order.not_after_ms = now + 31 * DAY_MS);
+    let emergency = changed(&|draft| draft.order.break_glass = true);
+    let many = changed(&|draft| {
+        for n in 0..100u8 {
+            let mut leaf = draft.leaves[0].clone();
+            leaf.device_fingerprint = chasqui_trust::Digest::of(&[n]);
+            draft.leaves.push(leaf);
+        }
+    });
+    let newer = changed(&|draft| draft.order.min_people_version = 2);
+    let newest = changed(&|draft| draft.order.min_catalogue_version = 2);
+    expect(
+        &stage,
+        vec![
+            ("ORDER_EXPIRED", Attack::of("expired", &expired)),
+            (
+                "ORDER_VALIDITY_TOO_LONG",
+                Attack::of("valid for long", &endless),
+            ),
+            (
+                "BREAK_GLASS_NOT_ALLOWED",
+                Attack::of("break glass", &emergency),
+            ),
+            (
+                "ORDER_NO_THRESHOLD_FITS",
+                Attack::of("many machines", &many),
+            ),
+            (
+                "PEOPLE_TOO_OLD",
+                Attack::of("a people document withheld", &newer),
+            ),
+            (
+                "CATALOGUE_TOO_OLD",
+                Attack::of("a catalogue withheld", &newest),
+            ),
+        ],
+    );
+
+    // What is too early is kept in silence, under however many names it comes, and never begins before its time.
+    let early = changed(&|draft| draft.order.not_before_ms = now + HOUR_MS - 1);
+    let wave = changed(&|draft| draft.leaves[1].not_before_ms = now + HOUR_MS - 1);
+    stage.coordinator.book().results.clear();
+    for bundle in [&early, &wave] {
+        for _ in 0..50 {
+            stage.push(&clock::new_id().to_string(), bundle.encode().unwrap());
+        }
+        stage.good("too early");
+    }
+    let answered = stage.coordinator.book().results.len();
+    // Two good orders may be there, nothing else.
+    assert!(answered <= 2, "{answered} answers");
+    // The time of a wave can be taken from its leaf no more than it can be moved there.
+    let mut moved = wave;
+    moved.leaf.not_before_ms = now - 1000;
+    expect(
+        &stage,
+        vec![(
+            "ORDER_LEAF_PROOF_INVALID",
+            Attack::of("the wave's time moved", &moved),
+        )],
+    );
+    stage.good("after");
+}
+
+/// A future order under many names begins once when its time comes.
+#[test]
+fn an_order_kept_many_times_runs_once() {
+    let stage = Stage::new();
+    let mut draft = Draft::new(&stage);
+    draft.order.not_before_ms = clock::now_ms() + 3_000;
+    let bundle = draft.bundle();
+    for _ in 0..50 {
+        stage.push(&clock::new_id().to_string(), bundle.encode().unwrap());
+    }
+    until("its time", || {
+        (crate::support::marks(&stage.marker) > 0).then_some(())
+    });
+    stage.expect_mark();
+    stage.good("after");
+}
+
+#[test]
+fn a_finished_order_does_not_run_again() {
+    let stage = Stage::new();
+    let draft = Draft::new(&stage);
+    let bundle = draft.bundle();
+    let bytes = bundle.encode().unwrap();
+    let id = draft.order.id.clone();
+    stage.push(&id, bytes.clone());
+    let digest = bundle.order_digest();
+    let first = until("a result", || stage.result_of(&id, &digest));
+    assert_eq!(first.outcome, Outcome::Succeeded, "{first:?}");
+    stage.expect_mark();
+
+    // The same bytes, under its id and others, and with another approval of the same order.
+    let mut again = draft.bundle_of(bundle.order.clone(), vec![]);
+    again.statements = vec![draft.approval(&bundle.order)];
+    for n in 0..25 {
+        stage.push(&id, bytes.clone());
+        let other = clock::new_id().to_string();
+        let bundle = if n % 2 == 0 {
+            bytes.clone()
+        } else {
+            again.encode().unwrap()
+        };
+        stage.push(&other, bundle);
+    }
+    stage.good("the same order again");
+    let same = stage.result_of(&id, &digest).unwrap();
+    assert_eq!(same, first, "one order, one result");
+
+    // Another order under its id, properly signed and approved, delivered under that id and under another.
+    let mut other = Draft::new(&stage);
+    other.order.id = id.clone();
+    let attack = Attack::of("the id again", &other.bundle());
+    let mut third = Draft::new(&stage);
+    third.order.id = id.clone();
+    third.order.reason = "otra".into();
+    let under_its_id = Attack {
+        id: id.clone(),
+        ..Attack::of("the id again, under it", &third.bundle())
+    };
+    expect(
+        &stage,
+        vec![
+            ("ORDER_ID_REUSED", attack),
+            ("ORDER_ID_REUSED", under_its_id),
+        ],
+    );
+    stage.good("after");
+    // A coordinator that says its memory is new gets the same answers, and no new effects.
+    stage.coordinator.book().store_epoch = 99;
+    stage.coordinator.hang_up();
+    let count = |stage: &Stage| stage.coordinator.book().hellos.len();
+    let before = count(&stage);
+    until("a link", || (count(&stage) > before).then_some(()));
+    until("connected", || {
+        (stage.machine.status().link == chasqui_agent::status::Link::Connected).then_some(())
+    });
+    stage.push(&id, bytes);
+    stage.good("after a new epoch");
+}
+
+fn people(envelope: &Envelope) -> Papers {
+    Papers {
+        people: envelope.to_json().into(),
+        ..Papers::default()
+    }
+}
+
+fn catalogue(envelope: &Envelope) -> Papers {
+    Papers {
+        catalogue: envelope.to_json().into(),
+        ..Papers::default()
+    }
+}
+
+fn root(envelope: &Envelope) -> Papers {
+    Papers {
+        roots: vec![envelope.to_json().into()],
+        ..Papers::default()
+    }
+}
+
+/// All papers the attacker would need, signed by the attacker, and the order they would authorise.
+#[test]
+fn the_coordinator_cannot_make_itself_the_organisation() {
+    let stage = Stage::new();
+    stage.good("before");
+    let held = stage.papers_held();
+    let mine = &stage.stolen.fresh;
+    let mut own_root: Root = stage.root(2);
+    own_root.keys.push(mine.public_key());
+    for role in [
+        &mut own_root.root,
+        &mut own_root.trust_admins,
+        &mut own_root.publishers,
+    ] {
+        role.key_ids = vec![mine.key_id()];
+        role.threshold = 1;
+    }
+    let mut weaker = stage.root(2);
+    for row in &mut weaker.thresholds {
+        row.approvals = 0;
+    }
+    let mut own_people = stage.people(2);
+    own_people.persons[0].keys[0].key = mine.public_key();
+    own_people.persons[1].keys[0].custody = Custody::File;
+    let mut own_catalogue = stage.catalogue(2);
+    let other = Definition {
+        risk: 0,
+        approvals: 0,
+        ..stage.definition.clone()
+    };
+    own_catalogue.definitions = vec![entry(&other)];
+    let organisation = stage.organisation();
+    let mut offers = Vec::new();
+    for key in [mine, &stage.stolen.authority, &stage.stolen.ana] {
+        offers.push(root(&sign(&own_root, &[key]).unwrap()));
+        offers.push(root(&sign(&weaker, &[key]).unwrap()));
+        offers.push(people(&sign(&own_people, &[key]).unwrap()));
+        offers.push(catalogue(&sign(&own_catalogue, &[key]).unwrap()));
+        // All at once.
+        offers.push(Papers {
+            roots: vec![sign(&own_root, &[key]).unwrap().to_json().into()],
+            people: sign(&own_people, &[key]).unwrap().to_json().into(),
+            catalogue: sign(&own_catalogue, &[key]).unwrap().to_json().into(),
+        });
+    }
+    // One paper's genuine signatures, in the role of another; the right kind of key for the wrong paper.
+    offers.push(people(
+        &sign(&own_people, &[&organisation.publisher_key]).unwrap(),
+    ));
+    offers.push(people(
+        &sign(&own_people, &[&organisation.root_key]).unwrap(),
+    ));
+    offers.push(people(
+        &sign(&own_people, &[&organisation.requester_key]).unwrap(),
+    ));
+    offers.push(catalogue(
+        &sign(&own_catalogue, &[&organisation.admin_key]).unwrap(),
+    ));
+    offers.push(root(
+        &sign(
+            &weaker,
+            &[&organisation.admin_key, &organisation.publisher_key],
+        )
+        .unwrap(),
+    ));
+    offers.push(root(&sign(&stage.people(2), &[stage.admin()]).unwrap()));
+    offers.push(people(&stage.sign_catalogue(&stage.catalogue(2))));
+    let count = offers.len();
+    let codes = stage.offer(offers);
+    assert_eq!(codes.values().sum::<usize>(), count, "{codes:?}");
+    assert_eq!(stage.papers_held(), held);
+
+    let mut draft = Draft::new(&stage);
+    draft.requester = mine;
+    let one = Attack::of("under the attacker's people document", &draft.bundle());
+    let mut draft = Draft::of(&stage, &other);
+    draft.requester = mine;
+    draft.order.min_people_version = 2;
+    let two = Attack::of("asking for the attacker's people document", &draft.bundle());
+    let three = Attack::of(
+        "under the attacker's catalogue",
+        &Draft::of(&stage, &other).bundle(),
+    );
+    expect(
+        &stage,
+        vec![
+            ("ORDER_KEY_UNKNOWN", one),
+            ("PEOPLE_TOO_OLD", two),
+            ("DEFINITION_NOT_IN_CATALOGUE", three),
+        ],
+    );
+    stage.good("after");
+}
+
+/// Genuine papers of yesterday, and papers that were genuine and are over.
+#[test]
+fn papers_do_not_go_back() {
+    let stage = Stage::new();
+    stage.good("before");
+    let organisation = stage.organisation();
+    let signed_root = |version| sign(&stage.root(version), &[&organisation.root_key]).unwrap();
+    let signed_people = |version| sign(&stage.people(version), &[stage.admin()]).unwrap();
+    // In version 3 beto left: what he approves counts no more.
+    let mut without_beto = stage.people(3);
+    without_beto.persons.retain(|person| person.id != "beto");
+    let without_beto = sign(&without_beto, &[stage.admin()]).unwrap();
+    let signed_catalogue = |version| stage.sign_catalogue(&stage.catalogue(version));
+    let before_it = Draft::new(&stage).bundle();
+    for papers in [
+        root(&signed_root(2)),
+        people(&signed_people(2)),
+        people(&without_beto),
+        catalogue(&signed_catalogue(3)),
+    ] {
+        assert!(stage.offer(vec![papers]).is_empty());
+    }
+    until("the new papers", || {
+        (stage.versions() == (2, 3, 3)).then_some(())
+    });
+    let held = stage.papers_held();
+    expect(
+        &stage,
+        vec![("APPROVAL_UNKNOWN_KEY", Attack::of("beto left", &before_it))],
+    );
+
+    let mut same_version = stage.people(3);
+    same_version.persons[0].name = "Otra persona".into();
+    let mut over = stage.people(4);
+    over.expires_at_ms = clock::now_ms() - 1;
+    let mut forever = stage.root(3);
+    forever.org = "otra.example".into();
+    let mut catalogue_over = stage.catalogue(4);
+    catalogue_over.expires_at_ms = clock::now_ms() - 1;
+    let offers = vec![
+        people(&signed_people(1)),
+        people(&signed_people(2)),
+        people(&sign(&same_version, &[stage.admin()]).unwrap()),
+        people(&sign(&over, &[stage.admin()]).unwrap()),
+        catalogue(&signed_catalogue(1)),
+        catalogue(&signed_catalogue(2)),
+        catalogue(&stage.sign_catalogue(&catalogue_over)),
+        root(&organisation.root),
+        root(&sign(&forever, &[&organisation.root_key]).unwrap()),
+        // Genuine, but one in between is withheld.
+        root(&signed_root(4)),
+    ];
+    let count = offers.len();
+    let codes = stage.offer(offers);
+    assert_eq!(codes.values().sum::<usize>(), count, "{codes:?}");
+    assert_eq!(stage.papers_held(), held);
+    expect(
+        &stage,
+        vec![(
+            "APPROVAL_UNKNOWN_KEY",
+            Attack::of("beto is still gone", &Draft::new(&stage).bundle()),
+        )],
+    );
+
+    // A restart forgets none of it, and the coordinator goes on offering the old ones.
+    let mut stage = stage;
+    stage.restart(0);
+    expect(
+        &stage,
+        vec![(
+            "APPROVAL_UNKNOWN_KEY",
+            Attack::of("after a restart", &Draft::new(&stage).bundle()),
+        )],
+    );
+    assert_eq!(stage.papers_held(), held);
+}
+
+/// The coordinator keeps newer papers to itself and lies about the time.
+#[test]
+fn frozen_papers_expire_whatever_the_coordinator_says_the_time_is() {
+    let later = 25 * DAY_MS;
+    for told in [-later, 0, 400 * DAY_MS] {
+        let mut stage = Stage::new();
+        stage.good("before");
+        let stale = Draft::new(&stage).bundle();
+        stage.coordinator.book().claimed_now_ms = Some(clock::now_ms() + later + told);
+        stage.restart(later);
+        let label = |what: &str| format!("{what}, told a time {told} ms off");
+        let frozen = Draft::new(&stage).bundle();
+        expect(
+            &stage,
+            vec![("PEOPLE_EXPIRED", Attack::of(label("frozen"), &frozen))],
+        );
+        let mut fresh = stage.people(2);
+        fresh.issued_at_ms = stage.now_ms() - HOUR_MS;
+        fresh.expires_at_ms = stage.now_ms() + DAY_MS;
+        let fresh = sign(&fresh, &[stage.admin()]).unwrap();
+        stage.coordinator.book().people = fresh.to_json();
+        stage.coordinator.push_all([newer_papers()]);
+        until("fresh papers", || (stage.versions().1 == 2).then_some(()));
+        // Neither yesterday's order, which the told time would make valid, nor tomorrow's.
+        expect(
+            &stage,
+            vec![("ORDER_EXPIRED", Attack::of(label("yesterday's"), &stale))],
+        );
+        let mut early = Draft::new(&stage);
+        early.order.not_before_ms = stage.now_ms() + HOUR_MS - 1;
+        stage.push(
+            &clock::new_id().to_string(),
+            early.bundle().encode().unwrap(),
+        );
+        // It was the frozen paper that stopped it.
+        stage.good(&label("after"));
+    }
+}
