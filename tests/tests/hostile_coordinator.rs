@@ -9,10 +9,14 @@
     clippy::panic
 )]
 
+#[path = "hostile_coordinator/draft.rs"]
+mod draft;
 #[path = "hostile_coordinator/flood.rs"]
 mod flood;
-#[path = "hostile_coordinator/named.rs"]
-mod named;
+#[path = "hostile_coordinator/orders.rs"]
+mod orders;
+#[path = "hostile_coordinator/papers.rs"]
+mod papers;
 #[path = "hostile_coordinator/stage.rs"]
 mod stage;
 #[path = "../../agent/tests/support/mod.rs"]
@@ -21,7 +25,8 @@ mod support;
 mod walker;
 
 use chasqui_trust::{Document, Envelope, sign};
-use stage::{Attack, Draft, FORGERIES, Forgery, Stage};
+use draft::Draft;
+use stage::{Attack, FORGERIES, Forgery, Stage};
 use walker::{Mutation, assert_all_visited, parse};
 
 /// The mutations of a document, each with its name; those that change nothing are left out.

@@ -428,8 +428,8 @@ pub struct Book {
     pub papers_stall: bool,
     /// How often papers were asked for.
     pub fetches: usize,
-    /// Told as the time instead of the time.
-    pub claimed_now_ms: Option<i64>,
+    /// Said instead of the ordinary welcome.
+    pub welcome: Option<v1::Welcome>,
     /// No result is taken.
     pub results_refused: bool,
     /// Probes answered.
@@ -701,14 +701,8 @@ impl LinkService for Service {
                 return Err(revoked());
             }
             book.hellos.push(hello);
-            let welcome = v1::Welcome {
-                now_ms: book.claimed_now_ms.unwrap_or_else(clock::now_ms),
-                store_epoch: book.store_epoch,
-                beat_every_ms: 1000,
-                inventory_every_ms: 3_600_000,
-                reconnect_cap_ms: 500,
-                server_version: "0.0.0".into(),
-            };
+            let ordinary = welcome_at(clock::now_ms(), book.store_epoch);
+            let welcome = book.welcome.clone().unwrap_or(ordinary);
             let _ = sender.try_send(Ok(v1::ServerMessage {
                 message: Some(FromServer::Welcome(welcome)),
             }));
@@ -833,6 +827,18 @@ impl LinkService for Service {
         Ok(Response::new(v1::FetchOrdersResponse {
             orders: self.book().waiting.clone(),
         }))
+    }
+}
+
+/// The ordinary welcome, at this time.
+pub fn welcome_at(now_ms: i64, store_epoch: u64) -> v1::Welcome {
+    v1::Welcome {
+        now_ms,
+        store_epoch,
+        beat_every_ms: 1000,
+        inventory_every_ms: 3_600_000,
+        reconnect_cap_ms: 500,
+        server_version: "0.0.0".into(),
     }
 }
 

@@ -5,7 +5,8 @@ use chasqui_proto::v1;
 use chasqui_proto::v1::server_message::Message as FromServer;
 use chasqui_trust::Envelope;
 
-use crate::stage::{Attack, Draft, Stage};
+use crate::draft::Draft;
+use crate::stage::{Attack, Stage};
 use crate::support::until;
 
 /// Peak of the agent's memory, KiB.
