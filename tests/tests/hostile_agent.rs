@@ -529,6 +529,13 @@ async fn evidence_with_a_turned_bit_proves_nothing() {
         let from = text.find(&before).unwrap() + before.len();
         from..from + text[from..].find(']').unwrap()
     });
+    // One of the two is needed.
+    let mut both = evidence.clone();
+    for signature in text[spare[1].clone()].split("\"sig\":\"").skip(1) {
+        let at = text.find(signature).unwrap();
+        both[at] = if both[at] == b'A' { b'B' } else { b'A' };
+    }
+    verify_evidence(&both, &root).unwrap_err();
     for (at, same) in unseen {
         assert!(same, "byte {at} changed tells another story");
         let context = &text[at.saturating_sub(80)..=at];

@@ -4,6 +4,7 @@ use chasqui_base::clock::{self, DAY_MS, HOUR_MS};
 use chasqui_proto::v1::{FetchTrustDocumentsResponse as Papers, Welcome};
 use chasqui_trust::definition::Definition;
 use chasqui_trust::people::Custody;
+use chasqui_trust::result::Outcome;
 use chasqui_trust::{Envelope, Root, sign};
 
 use crate::draft::Draft;
@@ -240,6 +241,45 @@ fn frozen_papers_expire_whatever_the_coordinator_says_the_time_is() {
         // It was the frozen paper that stopped it.
         stage.good(&label("after"));
     }
+}
+
+/// Two publishers signed, and the coordinator first handed out what one of them signed. No action of high risk runs under
+/// that; once the machine has both signatures it keeps both.
+#[test]
+#[ignore = "a hole in the agent: a signature more under the same version is not written down, and is gone after a restart"]
+fn a_second_publishers_signature_is_kept() {
+    let mut stage = Stage::new();
+    stage.good("before");
+    let risky = Definition {
+        id: "test.risky".into(),
+        risk: 3,
+        ..stage.definition.clone()
+    };
+    let mut next = stage.catalogue(2);
+    next.definitions.push(entry(&risky));
+    let one = sign(&next, &[&stage.organisation().publisher_key]).unwrap();
+    assert!(stage.offer(vec![catalogue(&one)]).is_empty());
+    until("the new catalogue", || {
+        (stage.versions().2 == 2).then_some(())
+    });
+    let attack = Attack::of("one publisher", &Draft::of(&stage, &risky).bundle());
+    expect(&stage, vec![("DEFINITION_PUBLISHERS", attack)]);
+
+    stage.coordinator.book().catalogue = stage.sign_catalogue(&next).to_json();
+    let before = stage.coordinator.book().fetches;
+    stage.coordinator.push_all([newer_papers()]);
+    until("papers", || {
+        (stage.coordinator.book().fetches > before).then_some(())
+    });
+    stage.good("between");
+    let result = stage.run("two publishers", &Draft::of(&stage, &risky));
+    assert_eq!(result.outcome, Outcome::Succeeded, "{result:?}");
+    stage.expect_mark();
+    // A coordinator hands out a catalogue only where it is newer than what the machine has.
+    stage.coordinator.book().catalogue.clear();
+    stage.restart(0);
+    let result = stage.run("after a restart", &Draft::of(&stage, &risky));
+    assert_eq!(result.outcome, Outcome::Succeeded, "{result:?}");
 }
 
 /// Numbers nobody would send.

@@ -334,14 +334,18 @@ impl Stage {
 
     /// Runs a good order, which shows that the machine listens and that what was delivered before it has been judged.
     pub fn good(&self, when: &str) {
-        let draft = Draft::new(self);
-        let bundle = draft.bundle();
-        let id = draft.order.id.clone();
-        self.push(&id, bundle.encode().unwrap());
-        let result = until(when, || self.result_of(&id, &bundle.order_digest()));
+        let result = self.run(when, &Draft::new(self));
         assert_eq!(result.outcome, Outcome::Succeeded, "{when}: {result:?}");
         self.good.set(self.good.get() + 1);
         self.assert_no_mark(when);
+    }
+
+    /// Delivers an order, signed and approved as it stands, and waits for its result.
+    pub fn run(&self, when: &str, draft: &Draft<'_>) -> ActionResult {
+        let bundle = draft.bundle();
+        let id = &draft.order.id;
+        self.push(id, bundle.encode().unwrap());
+        until(when, || self.result_of(id, &bundle.order_digest()))
     }
 
     /// A properly authorised order that ran elsewhere than in [`Stage::good`].
