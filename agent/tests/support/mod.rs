@@ -2,7 +2,7 @@
 //! test's hands, and an organisation that can sign everything.
 #![allow(dead_code)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -66,6 +66,19 @@ impl Authority {
             .push(DnType::CommonName, "test authority");
         let der = params.self_signed(&key).unwrap().der().to_vec();
         Self { der, params, key }
+    }
+
+    /// Its key, as whoever took over the coordinator would use it to sign something else.
+    pub fn signing_key(&self) -> SigningKey {
+        let der = self.key.serialize_der();
+        // PKCS#8 of Ed25519: the seed is an octet string of 32 in an octet string of 34.
+        let at = der.windows(4).position(|w| w == [4, 34, 4, 32]).unwrap() + 4;
+        let key = SigningKey::generate(der[at..at + 32].try_into().unwrap());
+        assert_eq!(
+            key.public_key().as_bytes().as_slice(),
+            self.key.public_key_raw()
+        );
+        key
     }
 
     fn issuer(&self) -> Issuer<'_, &KeyPair> {
@@ -409,6 +422,18 @@ pub struct Book {
     pub revoked: bool,
     /// Life of the certificates given out: from before now, to after now.
     pub certificate: (i64, i64),
+    /// Papers given out before the ordinary ones, whatever they are: one answer for each time the machine asks.
+    pub papers: VecDeque<v1::FetchTrustDocumentsResponse>,
+    /// The machine gets no answer when it asks for papers.
+    pub papers_stall: bool,
+    /// How often papers were asked for.
+    pub fetches: usize,
+    /// Said instead of the ordinary welcome.
+    pub welcome: Option<v1::Welcome>,
+    /// No result is taken.
+    pub results_refused: bool,
+    /// Probes answered.
+    pub probes: usize,
     streams: Vec<mpsc::Sender<Result<v1::ServerMessage, Status>>>,
 }
 
@@ -515,6 +540,23 @@ impl Coordinator {
         };
         for stream in &self.book().streams {
             let _ = stream.try_send(Ok(message.clone()));
+        }
+    }
+
+    /// Pushes all of these, however long it takes until the streams have room.
+    pub fn push_all(&self, messages: impl IntoIterator<Item = FromServer>) {
+        for message in messages {
+            let message = v1::ServerMessage {
+                message: Some(message),
+            };
+            let streams = self.book().streams.clone();
+            for stream in streams {
+                while let Err(mpsc::error::TrySendError::Full(_)) =
+                    stream.try_send(Ok(message.clone()))
+                {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
         }
     }
 
@@ -659,14 +701,8 @@ impl LinkService for Service {
                 return Err(revoked());
             }
             book.hellos.push(hello);
-            let welcome = v1::Welcome {
-                now_ms: real_now_ms(),
-                store_epoch: book.store_epoch,
-                beat_every_ms: 1000,
-                inventory_every_ms: 3_600_000,
-                reconnect_cap_ms: 500,
-                server_version: "0.0.0".into(),
-            };
+            let ordinary = welcome_at(clock::now_ms(), book.store_epoch);
+            let welcome = book.welcome.clone().unwrap_or(ordinary);
             let _ = sender.try_send(Ok(v1::ServerMessage {
                 message: Some(FromServer::Welcome(welcome)),
             }));
@@ -675,8 +711,14 @@ impl LinkService for Service {
         let book = self.book.clone();
         tokio::spawn(async move {
             while let Ok(Some(message)) = incoming.message().await {
-                if let Some(agent_message::Message::Progress(progress)) = message.message {
-                    book.lock().unwrap().progress.push(progress);
+                match message.message {
+                    Some(agent_message::Message::Progress(progress)) => {
+                        book.lock().unwrap().progress.push(progress);
+                    }
+                    Some(agent_message::Message::ProbeAnswer(_)) => {
+                        book.lock().unwrap().probes += 1;
+                    }
+                    _ => {}
                 }
             }
         });
@@ -736,6 +778,9 @@ impl LinkService for Service {
     ) -> Result<Response<v1::SubmitResultResponse>, Status> {
         let request = request.into_inner();
         let mut book = self.book();
+        if book.results_refused {
+            return Err(status(Code::FailedPrecondition, "NOT_NOW", "no", &[]));
+        }
         book.waiting
             .retain(|order| order.order_id != request.order_id);
         let already_stored = book
@@ -751,7 +796,14 @@ impl LinkService for Service {
         request: Request<v1::FetchTrustDocumentsRequest>,
     ) -> Result<Response<v1::FetchTrustDocumentsResponse>, Status> {
         let held = request.into_inner();
-        let book = self.book();
+        while self.book().papers_stall {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut book = self.book();
+        book.fetches += 1;
+        if let Some(papers) = book.papers.pop_front() {
+            return Ok(Response::new(papers));
+        }
         let roots = book
             .roots
             .iter()
@@ -778,8 +830,16 @@ impl LinkService for Service {
     }
 }
 
-fn real_now_ms() -> i64 {
-    clock::now_ms()
+/// The ordinary welcome, at this time.
+pub fn welcome_at(now_ms: i64, store_epoch: u64) -> v1::Welcome {
+    v1::Welcome {
+        now_ms,
+        store_epoch,
+        beat_every_ms: 1000,
+        inventory_every_ms: 3_600_000,
+        reconnect_cap_ms: 500,
+        server_version: "0.0.0".into(),
+    }
 }
 
 struct Io(TlsStream<TcpStream>, Arc<AtomicBool>);
@@ -829,6 +889,19 @@ impl AsyncWrite for Io {
     }
 }
 
+/// The agent's own tests know it from cargo; the suites of the whole find it where `tests/run` built it.
+fn program_of_the_agent() -> PathBuf {
+    if let Some(path) = option_env!("CARGO_BIN_EXE_chasqui-agent") {
+        return path.into();
+    }
+    if let Some(path) = std::env::var_os("CHASQUI_PROGRAM_AGENT") {
+        return PathBuf::from(path).canonicalize().unwrap();
+    }
+    // target/<profile>/deps/<test> -> target/<profile>/chasqui-agent
+    let own = std::env::current_exe().unwrap();
+    own.ancestors().nth(2).unwrap().join("chasqui-agent")
+}
+
 /// A machine: its folders and the agent's program.
 pub struct Machine {
     pub folder: tempfile::TempDir,
@@ -856,7 +929,7 @@ impl Machine {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chasqui-agent"));
+        let mut command = Command::new(program_of_the_agent());
         self.dress(&mut command);
         command.args(args);
         command
