@@ -28,6 +28,8 @@ use schedule::Schedule;
 
 /// Orders whose time has not come, kept until it does.
 const MAX_HELD: usize = 64;
+/// Results that no coordinator has taken; beyond them refusals of what was never accepted are not kept.
+const MAX_UNCONFIRMED: usize = 1_000;
 /// Orders called off before they came.
 const MAX_STOPPED: usize = 256;
 
@@ -408,6 +410,14 @@ impl Engine {
     /// Answers an order that the journal did not take. The outbox alone remembers: the same bytes get the same answer.
     fn refuse_unkept(&self, order_id: &str, digest: Digest, refused: Refused) {
         tracing::warn!(order_id, rule = refused.rule, "order refused");
+        if self.agent.outbox.unconfirmed() >= MAX_UNCONFIRMED {
+            // Nothing was done and nothing is lost: brought again, it is refused again.
+            tracing::warn!(
+                order_id,
+                "too many results wait for the coordinator; this refusal is not kept"
+            );
+            return;
+        }
         let answer = Answer::without_effect(Outcome::Refused, Some(refused));
         self.answer(order_id, digest, answer, false);
     }

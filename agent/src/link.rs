@@ -20,6 +20,7 @@ use chasqui_proto::v1::agent_message::Message as FromAgent;
 use chasqui_proto::v1::link_service_client::LinkServiceClient;
 use chasqui_proto::v1::server_message::Message as FromServer;
 use chasqui_trust::Digest;
+use chasqui_trust::bundle::MAX_BUNDLE_BYTES;
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
@@ -404,6 +405,13 @@ impl<'a> Session<'a> {
 
     fn handle(&mut self, incoming: v1::ServerMessage) -> Option<Ended> {
         match incoming.message? {
+            FromServer::Order(delivery) if delivery.bundle.len() > MAX_BUNDLE_BYTES => {
+                // No order is that large; what waits to be judged is bounded in number, so here in bytes.
+                tracing::warn!(
+                    bytes = delivery.bundle.len(),
+                    "a delivery that is too large to be an order"
+                );
+            }
             FromServer::Order(delivery) => {
                 if self.agent.intake.try_send(delivery).is_err() {
                     // It stays at the coordinator and is fetched or pushed again.

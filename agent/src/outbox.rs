@@ -126,6 +126,14 @@ impl Outbox {
         written
     }
 
+    /// How many results no coordinator has confirmed.
+    pub fn unconfirmed(&self) -> usize {
+        crate::lock(&self.items)
+            .values()
+            .filter(|held| held.confirmed.is_none())
+            .count()
+    }
+
     /// True if a result of this order is here.
     pub fn contains(&self, digest: &Digest) -> bool {
         crate::lock(&self.items).contains_key(digest)

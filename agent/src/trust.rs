@@ -253,9 +253,14 @@ impl TrustStore {
     fn accept_catalogue(&mut self, bytes: &[u8], now_ms: i64) -> Result<bool, AcceptError> {
         let mut next = self.state.clone();
         let catalogue = next.accept_catalogue(bytes, now_ms)?;
-        let changed =
-            self.catalogue.as_ref().map(VerifiedCatalogue::digest) != Some(catalogue.digest());
-        if changed {
+        let held = self.catalogue.as_ref();
+        let changed = held.map(VerifiedCatalogue::digest) != Some(catalogue.digest());
+        // The same paper with fewer signatures takes none away; with more it is worth keeping.
+        if !changed && held.is_some_and(|held| held.publishers() >= catalogue.publishers()) {
+            self.state = next;
+            return Ok(false);
+        }
+        {
             durable::write(&self.folder.join("catalogue.json"), bytes, 0o644)?;
             fault_point!("agent.trust.catalogue.written");
         }

@@ -338,7 +338,6 @@ async fn nothing_false_is_stored_of_any_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a hole in the verifier: the organisation a result names is held against nothing"]
 async fn a_result_of_another_organisation_is_refused() {
     let world = World::start().await;
     let mine = world.order(&world.enemy).await;
@@ -519,29 +518,13 @@ async fn evidence_with_a_turned_bit_proves_nothing() {
             .flat_map(|lane| lane.join().unwrap())
             .collect()
     });
-    let unseen: BTreeMap<usize, bool> = unseen.into_iter().collect();
     let text = String::from_utf8(evidence.clone()).unwrap();
-    eprintln!("{} bytes, {} turned unseen", text.len(), unseen.len());
-    // Signatures beyond what is needed: those of a root that was brought by hand anyway, and of the two publishers the
-    // one or the other, since one is enough at this risk.
-    let spare = ["root", "catalogue"].map(|paper| {
-        let before = format!("vnd.chasqui.{paper}.v1+json\",\"signatures\":[");
-        let from = text.find(&before).unwrap() + before.len();
-        from..from + text[from..].find(']').unwrap()
-    });
-    // One of the two is needed.
-    let mut both = evidence.clone();
-    for signature in text[spare[1].clone()].split("\"sig\":\"").skip(1) {
-        let at = text.find(signature).unwrap();
-        both[at] = if both[at] == b'A' { b'B' } else { b'A' };
-    }
-    verify_evidence(&both, &root).unwrap_err();
-    for (at, same) in unseen {
-        assert!(same, "byte {at} changed tells another story");
-        let context = &text[at.saturating_sub(80)..=at];
-        assert!(
-            spare.iter().any(|range| range.contains(&at)),
-            "byte {at} can change unseen: {context}"
+    if let Some((at, same)) = unseen.first() {
+        let context = &text[at.saturating_sub(80)..=*at];
+        panic!(
+            "{} of {} bytes can change unseen, the first at {at} (the same report: {same}): {context}",
+            unseen.len(),
+            text.len()
         );
     }
 }

@@ -6,11 +6,13 @@ use thiserror::Error;
 
 use crate::bundle::OrderBundle;
 use crate::canonical::{Document, FormatError, check_len, decode_json, encode_json};
+use crate::catalogue::Catalogue;
 use crate::digest::{Digest, hex_bytes};
 use crate::dsse::Envelope;
 use crate::key::PublicKey;
 use crate::merkle;
 use crate::order::Order;
+use crate::people::People;
 use crate::refusal::Refusal;
 use crate::result::{
     ActionResult, ConsentReceipt, Outcome, ResultError, consent_suffices, verify_consent,
@@ -181,6 +183,9 @@ pub enum EvidenceError {
     /// The device key is not the one the order was signed for.
     #[error("the device's key is not the one the order was signed for")]
     DeviceKey,
+    /// A signature in the file that is none, or that nobody needs.
+    #[error("{0} carries a signature that does not count")]
+    SpareSignature(&'static str),
     /// Checkpoint or inclusion proof.
     #[error("the log's checkpoint or proof does not verify")]
     Log,
@@ -198,6 +203,7 @@ impl EvidenceError {
             Self::ConsentMismatch => "CONSENT_MISMATCH",
             Self::ConsentNotGiven => "CONSENT_NOT_GIVEN",
             Self::DeviceKey => "EVIDENCE_DEVICE_KEY",
+            Self::SpareSignature(_) => "EVIDENCE_SPARE_SIGNATURE",
             Self::Log => "LOG_PROOF_INVALID",
         }
     }
@@ -219,6 +225,7 @@ impl EvidenceError {
             Self::DeviceKey => {
                 "la clave del equipo no es aquella para la que se firmó la orden".into()
             }
+            Self::SpareSignature(what) => format!("{what} lleva una firma que no cuenta"),
             Self::Log => "el punto de control del registro o su prueba no se verifica".into(),
         };
         Text::new(es, self.to_string())
@@ -301,6 +308,15 @@ pub fn verify_evidence(bytes: &[u8], pinned_root: &[u8]) -> Result<EvidenceRepor
         None => None,
     };
     let order = bundle.read_order()?;
+    if result
+        .as_ref()
+        .is_some_and(|result| result.org != order.org)
+    {
+        return Err(EvidenceError::Result(ResultError::Organisation));
+    }
+    if consent.as_ref().is_some_and(|paper| paper.org != order.org) {
+        return Err(EvidenceError::Consent(ResultError::Organisation));
+    }
     check_consent(&evidence, &order, result.as_ref(), consent.as_ref())?;
     let at_ms = match &result {
         Some(result) if result.outcome == Outcome::Refused => result.finished_at_ms,
@@ -377,8 +393,14 @@ fn establish(
 ) -> Result<Vec<(TrustState, VerifiedCatalogue)>, EvidenceError> {
     let mut state = TrustState::from_root(pinned_root)?;
     let mut states = vec![state.clone()];
+    // A root may be signed by keys of the one before; of the first in the file that may be any older one, or the pinned.
+    let mut keys: Vec<PublicKey> = state.root().keys.clone();
     for envelope in &evidence.roots {
         let root = Root::decode(envelope)?;
+        keys.extend(&root.keys);
+        all_count(Root::NAME, envelope, &keys)?;
+        keys = root.keys.clone();
+        keys.extend(&state.root().keys);
         if root.version <= state.root().version {
             // An older root than the pinned one proves nothing; the same version must be the same root.
             if root.version == state.root().version
@@ -396,21 +418,41 @@ fn establish(
     }
     let mut established = Vec::new();
     let mut first_error = None;
+    let mut spare = None;
     for mut state in states.into_iter().rev() {
         let tried = state
             .restore_people(&evidence.people.to_json())
             .and_then(|()| state.restore_catalogue(&evidence.catalogue.to_json()));
+        let strict = all_count(People::NAME, &evidence.people, &state.root().keys)
+            .and_then(|()| all_count(Catalogue::NAME, &evidence.catalogue, &state.root().keys));
         match tried {
+            Ok(_) if strict.is_err() => spare = spare.or(strict.err()),
             Ok(catalogue) => established.push((state, catalogue)),
             Err(error) => {
                 first_error.get_or_insert(error);
             }
         }
     }
+    if let Some(spare) = spare.filter(|_| established.is_empty()) {
+        return Err(spare);
+    }
     if established.is_empty() {
         return Err(first_error.map_or_else(no_roots, EvidenceError::Trust));
     }
     Ok(established)
+}
+
+/// Every signature is of one of these keys and verifies: then no byte of the envelope can change unseen.
+fn all_count(
+    what: &'static str,
+    envelope: &Envelope,
+    keys: &[PublicKey],
+) -> Result<(), EvidenceError> {
+    if envelope.count_signers(keys) == envelope.signatures.len() {
+        Ok(())
+    } else {
+        Err(EvidenceError::SpareSignature(what))
+    }
 }
 
 fn no_roots() -> EvidenceError {

@@ -262,6 +262,9 @@ pub enum ResultError {
     /// Names another order.
     #[error("the paper is about another order")]
     Order,
+    /// Names another organisation.
+    #[error("the paper is of another organisation than the order")]
+    Organisation,
 }
 
 impl ResultError {
@@ -272,6 +275,7 @@ impl ResultError {
             Self::Signature => "RESULT_SIGNATURE_INVALID",
             Self::Device => "RESULT_DEVICE_MISMATCH",
             Self::Order => "RESULT_ORDER_MISMATCH",
+            Self::Organisation => "RESULT_ORG_MISMATCH",
         }
     }
 
@@ -282,6 +286,7 @@ impl ResultError {
             Self::Signature => "la firma no es de la clave de este equipo",
             Self::Device => "el documento nombra un equipo distinto del que lo firmó",
             Self::Order => "el documento trata de otra orden",
+            Self::Organisation => "el documento es de otra organización que la orden",
         };
         Text::new(es, self.to_string())
     }

@@ -178,7 +178,6 @@ fn a_flood_of_deliveries_passes() {
 /// Deliveries wait to be judged while papers are fetched, which the coordinator can draw out: what waits has a bound in
 /// number, and needs one in bytes.
 #[test]
-#[ignore = "a hole in the agent: its intake is bounded at 128 deliveries, not in bytes, and a message may hold 16 MiB"]
 fn deliveries_that_wait_to_be_judged_hold_little_memory() {
     let stage = Stage::new();
     stage.good("before");
@@ -236,7 +235,6 @@ fn orders_kept_for_later_hold_little_memory() {
 
 /// The machine keeps each refusal until it was taken. A coordinator that takes none must not fill the disk.
 #[test]
-#[ignore = "a hole in the agent: results that no coordinator confirms have no bound in number"]
 fn refusals_nobody_takes_do_not_fill_the_disk() {
     let stage = Stage::new();
     stage.good("before");

@@ -246,7 +246,6 @@ fn frozen_papers_expire_whatever_the_coordinator_says_the_time_is() {
 /// Two publishers signed, and the coordinator first handed out what one of them signed. No action of high risk runs under
 /// that; once the machine has both signatures it keeps both.
 #[test]
-#[ignore = "a hole in the agent: a signature more under the same version is not written down, and is gone after a restart"]
 fn a_second_publishers_signature_is_kept() {
     let mut stage = Stage::new();
     stage.good("before");

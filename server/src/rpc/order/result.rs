@@ -105,6 +105,13 @@ fn take(
     let key = PublicKey::from_slice(&device.public_key)
         .map_err(|error| internal("device key", &error))?;
     let (result, digest) = verify(order, envelope, &key)?;
+    let ours = Envelope::from_json(&order.envelope)
+        .and_then(|stored| chasqui_trust::Order::decode(&stored))
+        .is_ok_and(|stored| stored.org == result.org);
+    // An order whose stored bytes were altered is refused by its machine, which is believed all the same.
+    if !ours && result.outcome != Outcome::Refused {
+        return Err(refused(&ResultError::Organisation).into());
+    }
     let consent = check_consent(&result, consent, &key, &digest)?;
     let paper =
         Envelope::from_json(envelope).map_err(|error| refused(&ResultError::Format(error)))?;
