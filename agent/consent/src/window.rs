@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
+use chasqui_base::clock;
+
 use thiserror::Error;
 use x11rb::connection::{Connection as _, RequestConnection as _};
 use x11rb::protocol::Event;
@@ -221,7 +223,7 @@ impl Window {
     }
 
     fn serve(&mut self, wait: Duration) -> Result<Answer, WindowError> {
-        let began = Instant::now();
+        let began = clock::monotonic();
         let (sender, events) = sync_channel(64);
         let conn = self.conn.clone();
         std::thread::spawn(move || {
@@ -286,7 +288,7 @@ impl Window {
                     self.shown_at = None;
                     self.look.ready = false;
                 } else if self.shown_at.is_none() {
-                    self.shown_at = Some(Instant::now());
+                    self.shown_at = Some(clock::monotonic());
                 }
             }
             // A window manager asks for the window in the name of the person; it is never a yes.

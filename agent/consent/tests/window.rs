@@ -10,6 +10,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use chasqui_base::clock;
 use chasqui_consent::layout::{Layout, Rect};
 use chasqui_consent::paint::Face;
 use chasqui_consent::request::{Request, Word};
@@ -102,7 +103,7 @@ impl Display {
             child,
             layout,
             window,
-            since: Instant::now(),
+            since: clock::monotonic(),
         }
     }
 
