@@ -8,8 +8,6 @@
     clippy::panic
 )]
 
-use std::collections::BTreeMap;
-
 use chasqui_base::clock;
 use chasqui_proto::v1::agent_message::Message as Said;
 use chasqui_proto::v1::{

@@ -398,23 +398,21 @@ fn establish(
     for envelope in &evidence.roots {
         let root = Root::decode(envelope)?;
         keys.extend(&root.keys);
+        if root.version > state.root().version {
+            state.accept_root(&envelope.to_json())?;
+            states.push(state.clone());
+        }
+        // An older root than the pinned one proves nothing; the same version must be the same root.
+        if root.version == state.root().version && envelope.payload_digest() != state.root_digest()
+        {
+            return Err(EvidenceError::Trust(TrustError::Fork {
+                what: Root::NAME,
+                version: root.version,
+            }));
+        }
         all_count(Root::NAME, envelope, &keys)?;
         keys = root.keys.clone();
         keys.extend(&state.root().keys);
-        if root.version <= state.root().version {
-            // An older root than the pinned one proves nothing; the same version must be the same root.
-            if root.version == state.root().version
-                && envelope.payload_digest() != state.root_digest()
-            {
-                return Err(EvidenceError::Trust(TrustError::Fork {
-                    what: Root::NAME,
-                    version: root.version,
-                }));
-            }
-            continue;
-        }
-        state.accept_root(&envelope.to_json())?;
-        states.push(state.clone());
     }
     let mut established = Vec::new();
     let mut first_error = None;

@@ -233,7 +233,7 @@ fn frozen_papers_expire_whatever_the_coordinator_says_the_time_is() {
             vec![("ORDER_EXPIRED", Attack::of(label("yesterday's"), &stale))],
         );
         let mut early = Draft::new(&stage);
-        early.order.not_before_ms = stage.now_ms() + HOUR_MS - 1;
+        early.order.not_before_ms = early.order.not_after_ms - 1;
         stage.push(
             &clock::new_id().to_string(),
             early.bundle().encode().unwrap(),

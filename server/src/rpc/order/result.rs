@@ -12,7 +12,7 @@ use chasqui_store::Tx;
 use chasqui_store::order::{self as store, Order, OrderResult, Target};
 use chasqui_trust::result::{CheckFact, Outcome};
 use chasqui_trust::{
-    ActionResult, Digest, Envelope, PublicKey, ResultError, verify_consent, verify_result,
+    ActionResult, Digest, Document, Envelope, PublicKey, ResultError, verify_consent, verify_result,
 };
 use serde_json::{Value, json};
 use tonic::{Code, Status};
@@ -106,7 +106,7 @@ fn take(
         .map_err(|error| internal("device key", &error))?;
     let (result, digest) = verify(order, envelope, &key)?;
     let ours = Envelope::from_json(&order.envelope)
-        .and_then(|stored| chasqui_trust::Order::decode(&stored))
+        .and_then(|stored| <chasqui_trust::Order as Document>::decode(&stored))
         .is_ok_and(|stored| stored.org == result.org);
     // An order whose stored bytes were altered is refused by its machine, which is believed all the same.
     if !ours && result.outcome != Outcome::Refused {
