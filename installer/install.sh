@@ -50,6 +50,7 @@ live() { [ -z "$prefix" ] && command -v systemctl >/dev/null 2>&1 && [ -d /run/s
 if [ -n "$remove" ]; then
     if live; then systemctl disable --now "chasqui-$what.service" || true; fi
     rm -f "$prefix/usr/bin/chasqui-$what" "$unit_folder/chasqui-$what.service"
+    if [ "$what" = agent ]; then rm -f "$prefix/usr/lib/chasqui/chasqui-consent"; fi
     if live; then systemctl daemon-reload; fi
     say "removed chasqui-$what; $etc and $prefix/var/lib/chasqui-$what stay (keys and records): delete them by hand"
     exit 0
@@ -80,6 +81,13 @@ install -m 644 "$here/systemd/chasqui-$what.service" "$unit_folder/chasqui-$what
 case $what in
 agent)
     install -d -m 755 "$prefix/var/lib/chasqui-agent"
+    # The window in which people are asked; without it they are asked on terminals alone.
+    if [ -x "$bin/chasqui-consent" ]; then
+        install -d -m 755 "$prefix/usr/lib/chasqui"
+        install -m 755 "$bin/chasqui-consent" "$prefix/usr/lib/chasqui/chasqui-consent"
+    else
+        say "no program $bin/chasqui-consent: people are asked on terminals alone"
+    fi
     if [ -n "$root_json" ] && [ ! -e "$etc/root.json" ]; then install -m 644 "$root_json" "$etc/root.json"; fi
     if [ ! -e "$config" ]; then
         umask 077

@@ -60,6 +60,7 @@ fn an_agent_is_installed_upgraded_and_removed_without_touching_its_keys() {
     assert_eq!(mode(&config), 0o600);
     assert_eq!(mode(&prefix.join("var/lib/chasqui-agent")), 0o755);
     assert!(prefix.join("usr/bin/chasqui-agent").is_file());
+    assert!(prefix.join("usr/lib/chasqui/chasqui-consent").is_file());
     assert!(!show(&done).contains("secret"));
 
     // The program itself accepts what the installer wrote: it goes on to say that it is not enrolled.
@@ -84,6 +85,7 @@ fn an_agent_is_installed_upgraded_and_removed_without_touching_its_keys() {
     let removed = install(&prefix, &["remove", "agent"]);
     assert!(removed.status.success(), "{}", show(&removed));
     assert!(!prefix.join("usr/bin/chasqui-agent").exists());
+    assert!(!prefix.join("usr/lib/chasqui/chasqui-consent").exists());
     assert_eq!(fs::read_to_string(&key).unwrap(), "key");
 }
 
