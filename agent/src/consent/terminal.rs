@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -92,6 +94,22 @@ pub(super) async fn ask(
     Ok(None)
 }
 
+/// Makes the folder and lets everybody through it to their own; the agent's mask would close both parts of it.
+fn enterable(base: &Path) -> std::io::Result<()> {
+    let mut missing: Vec<&Path> = base
+        .ancestors()
+        .take_while(|folder| !folder.exists())
+        .collect();
+    missing.reverse();
+    for folder in missing {
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+            _ => fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?,
+        }
+    }
+    Ok(())
+}
+
 /// Where one person answers one order. What is left there goes with it: a later word counts for nothing.
 struct Place {
     uid: u32,
@@ -101,10 +119,7 @@ struct Place {
 
 impl Place {
     fn make(base: &Path, uid: u32, order_id: &str, text: &str) -> std::io::Result<Self> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(base)?;
+        enterable(base)?;
         let folder = base.join(uid.to_string());
         match fs::DirBuilder::new().mode(0o700).create(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
@@ -132,6 +147,8 @@ impl Place {
             .mode(0o644)
             .open(&place.question)?;
         file.write_all(text.as_bytes())?;
+        // Whatever the agent's own mask: who is asked must be able to read it.
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
         Ok(place)
     }
 
@@ -262,13 +279,20 @@ mod tests {
             eprintln!("SKIPPED: only root can give files away");
             return;
         }
-        let base = tempfile::tempdir().unwrap();
-        let place = Place::make(base.path(), 12_345, "o", "text").unwrap();
+        // As the service runs. The test has its process to itself.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("run/answers");
+        let place = Place::make(&base, 12_345, "o", "text").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&base), 0o755);
+        assert_eq!(mode(&folder.path().join("run")), 0o755);
+        assert_eq!(mode(&place.question), 0o644);
         fs::write(&place.answer, "accept").unwrap();
         assert_eq!(place.answer(), None, "root's");
         std::os::unix::fs::lchown(&place.answer, Some(12_345), None).unwrap();
         assert_eq!(place.answer(), Some(Word::Accept));
-        let folder = fs::metadata(base.path().join("12345")).unwrap();
-        assert_eq!((folder.uid(), folder.mode() & 0o777), (12_345, 0o700));
+        let own = fs::metadata(base.join("12345")).unwrap();
+        assert_eq!((own.uid(), own.mode() & 0o777), (12_345, 0o700));
     }
 }
