@@ -322,6 +322,45 @@ fn a_machine_may_want_to_be_asked_whatever_was_signed() {
     assert_eq!(marks(&case.marker()), 0);
 }
 
+/// The real window on a real X server, found beside the agent as it is installed.
+#[test]
+fn the_real_window_is_shown_and_silence_in_it_is_no() {
+    use std::io::BufRead as _;
+    let mut server = std::process::Command::new("Xvfb")
+        .args([
+            "-displayfd",
+            "1",
+            "-screen",
+            "0",
+            "1024x768x24",
+            "-nolisten",
+            "tcp",
+        ])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("Xvfb is missing: install the package xvfb");
+    let mut number = String::new();
+    std::io::BufReader::new(server.stdout.take().unwrap())
+        .read_line(&mut number)
+        .unwrap();
+    let case = Case::new();
+    case.session(&format!("TYPE=x11\nDISPLAY=:{}\n", number.trim()));
+    let agent = case.machine.run_with(&[
+        ("CHASQUI_SYSTEM_ROOT", case.root.to_str().unwrap()),
+        ("CHASQUI_CONSENT_WAIT_MS", "1500"),
+    ]);
+    let order = case.order(Consent::AskAlways, WhenAbsent::Refuse);
+    let (result, receipt) = case.result(&order);
+    drop(agent);
+    let _ = server.kill();
+    let _ = server.wait();
+    assert_eq!(rule(&result), "CONSENT_TIMED_OUT");
+    assert_eq!(receipt.unwrap().answer, ConsentAnswer::TimedOut);
+    assert_eq!(marks(&case.marker()), 0);
+}
+
 #[test]
 fn a_cancel_takes_the_question_away() {
     use chasqui_proto::v1::{OrderStop, server_message::Message};

@@ -247,7 +247,48 @@ fn find() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    /// Both ends of the wire are written by hand: each must take what the other gives.
+    #[test]
+    fn the_window_understands_the_agent_and_the_agent_the_window() {
+        use chasqui_consent::request as window;
+        let long = format!("Motivo: {}\n", "¿uno? ".repeat(600)).repeat(1);
+        let request =
+            Request::new(true, "ask", &"x".repeat(500), &long).asking(3, Duration::from_secs(300));
+        let bytes = serde_json::to_vec(&request).unwrap();
+        let read = window::Request::read(&bytes).unwrap();
+        assert_eq!(read.defers_left, 3);
+        for kind in ["notify", "message"] {
+            for answers in ["ok", "yes_no", "accept"] {
+                let request = Request::new(false, kind, "t", "a: b").answers(answers);
+                window::Request::read(&serde_json::to_vec(&request).unwrap()).unwrap();
+            }
+        }
+        for (theirs, ours) in [
+            (window::Word::Accepted, Word::Accepted),
+            (window::Word::Denied, Word::Denied),
+            (window::Word::Later, Word::Later),
+            (window::Word::TimedOut, Word::TimedOut),
+            (window::Word::Seen, Word::Seen),
+            (window::Word::Closed, Word::Closed),
+            (window::Word::Yes, Word::Yes),
+            (window::Word::No, Word::No),
+        ] {
+            let answer = window::Answer {
+                version: window::VERSION,
+                answer: theirs,
+                shown_ms: 900,
+                input: Some(window::Input::Keyboard),
+            };
+            let bytes = serde_json::to_vec(&answer).unwrap();
+            let read: Answer = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!((read.answer, read.input), (ours, Some(Input::Keyboard)));
+        }
+        assert_eq!(MIN_SHOWN_MS, chasqui_consent::MIN_SHOWN_MS);
+    }
 
     #[test]
     fn words_become_rows_and_keep_their_lines() {
